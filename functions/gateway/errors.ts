@@ -1,0 +1,132 @@
+/** Everything a caller can be told. A `GatewayError` is an answer; anything else that is thrown is a bug or an outage and is shown as a plain 500. */
+
+export abstract class GatewayError extends Error {
+  abstract readonly status: number;
+  /** OpenAI's `error.type`. */
+  abstract readonly type: string;
+  /** OpenAI's `error.code`; `null` where OpenAI has none. */
+  abstract readonly code: string | null;
+  /** The request field at fault, as a dotted path: `messages.0.role`. */
+  readonly param: string | null = null;
+  readonly retryAfterSeconds: number | undefined = undefined;
+}
+
+/** The request says something that cannot be served as it is. */
+export class InvalidRequestError extends GatewayError {
+  override readonly name: string = 'InvalidRequestError';
+  override readonly status: number = 400;
+  override readonly type: string = 'invalid_request_error';
+  override readonly code: string | null;
+  override readonly param: string | null;
+  constructor(message: string, options: { param?: string | null; code?: string | null; cause?: unknown } = {}) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    this.param = options.param ?? null;
+    this.code = options.code ?? null;
+  }
+}
+
+export class ContextLengthExceededError extends InvalidRequestError {
+  override readonly name = 'ContextLengthExceededError';
+  constructor(message: string, param: string) {
+    super(message, { param, code: 'context_length_exceeded' });
+  }
+}
+
+export class ModelNotFoundError extends InvalidRequestError {
+  override readonly name = 'ModelNotFoundError';
+  override readonly status = 404;
+  constructor(modelId: string) {
+    super(`The model \`${modelId}\` does not exist or you do not have access to it. \`GET /v1/models\` lists the models that you can use.`, {
+      param: 'model',
+      code: 'model_not_found',
+    });
+  }
+}
+
+export class RouteNotFoundError extends InvalidRequestError {
+  override readonly name = 'RouteNotFoundError';
+  override readonly status = 404;
+  constructor(method: string, path: string) {
+    super(`Invalid URL (${method} ${path}). \`GET /v1/models\` lists the models; the paths are in the README.`, { code: 'unknown_url' });
+  }
+}
+
+export class MethodNotAllowedError extends InvalidRequestError {
+  override readonly name = 'MethodNotAllowedError';
+  override readonly status = 405;
+  readonly allowed: readonly string[];
+  constructor(method: string, path: string, allowed: readonly string[]) {
+    super(`${path} does not answer ${method}. Use ${allowed.join(' or ')}.`, { code: 'method_not_allowed' });
+    this.allowed = allowed;
+  }
+}
+
+export class BodyTooLargeError extends InvalidRequestError {
+  override readonly name = 'BodyTooLargeError';
+  override readonly status = 413;
+  constructor(limitBytes: number) {
+    super(`The request body is larger than ${limitBytes} bytes. Send a shorter prompt, or raise MAX_BODY_BYTES on the gateway.`, {
+      code: 'request_too_large',
+    });
+  }
+}
+
+export class UnsupportedMediaTypeError extends InvalidRequestError {
+  override readonly name = 'UnsupportedMediaTypeError';
+  override readonly status = 415;
+  constructor() {
+    super('The request body must be JSON: send the header `content-type: application/json`.', { code: 'unsupported_media_type' });
+  }
+}
+
+/** Missing or wrong API key. */
+export class AuthenticationError extends GatewayError {
+  override readonly name = 'AuthenticationError';
+  override readonly status = 401;
+  override readonly type = 'invalid_request_error';
+  override readonly code = 'invalid_api_key';
+}
+
+/** No capacity, throttled, starting, stalled or broken: the same request may succeed later, or elsewhere. */
+export class EndpointUnavailableError extends GatewayError {
+  override readonly name = 'EndpointUnavailableError';
+  override readonly status: 429 | 502 | 503;
+  override readonly type = 'server_error';
+  override readonly code: 'endpoint_unavailable' | 'endpoint_overloaded' | 'endpoint_failed';
+  override readonly retryAfterSeconds: number | undefined;
+  /** What happened, for the log: never shown to a caller, never holds text. */
+  readonly reason: EndpointFailure;
+  constructor(reason: EndpointFailure, endpointName: string, options: { cause?: unknown; retryAfterSeconds?: number } = {}) {
+    super(describeFailure(reason, endpointName), options.cause === undefined ? undefined : { cause: options.cause });
+    this.reason = reason;
+    const overloaded = reason === 'throttled' || reason === 'queue-full';
+    this.status = overloaded ? 429 : reason === 'broken' || reason === 'stalled' || reason === 'model-error' ? 502 : 503;
+    this.code = overloaded ? 'endpoint_overloaded' : this.status === 502 ? 'endpoint_failed' : 'endpoint_unavailable';
+    this.retryAfterSeconds = options.retryAfterSeconds ?? (this.status === 502 ? undefined : overloaded ? 1 : 10);
+  }
+}
+
+export type EndpointFailure = 'no-capacity' | 'not-ready' | 'throttled' | 'queue-full' | 'unreachable' | 'model-error' | 'broken' | 'stalled';
+
+function describeFailure(reason: EndpointFailure, endpointName: string): string {
+  switch (reason) {
+    case 'no-capacity':
+      return `The model's endpoint ${endpointName} has no copy running yet. Try again after the time in Retry-After.`;
+    case 'not-ready':
+      return `The model's endpoint ${endpointName} is still loading. Try again after the time in Retry-After.`;
+    case 'throttled':
+    case 'queue-full':
+      return `The model's endpoint ${endpointName} has as many requests as it takes. Try again after the time in Retry-After.`;
+    case 'unreachable':
+      return `The model's endpoint ${endpointName} cannot be reached. Try again later.`;
+    case 'model-error':
+    case 'broken':
+    case 'stalled':
+      return `The model's endpoint ${endpointName} failed while it worked on this request. Try again.`;
+  }
+}
+
+/** The endpoint refused this request for what it says; another try would be refused too. Shown as 400 with the endpoint's own sentence. */
+export class EndpointRefusedError extends InvalidRequestError {
+  override readonly name = 'EndpointRefusedError';
+}

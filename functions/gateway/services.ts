@@ -1,0 +1,74 @@
+/**
+ * The ports: what the gateway needs from outside, in our words. Drivers in `functions/drivers` implement them, the entries choose
+ * among the drivers, and `test/contracts` has one suite for each port that every driver runs.
+ */
+
+/** Where one answer is generated. */
+export interface EndpointTarget {
+  readonly endpointName: string;
+  readonly inferenceComponent?: string;
+  /** A LoRA adapter that the endpoint has loaded. The container picks by this name, never by a `model` field. */
+  readonly adapter?: string;
+  readonly variant?: string;
+}
+
+/** One answer to generate: token ids in, token ids out. */
+export interface EndpointRequest {
+  readonly target: EndpointTarget;
+  /** Passed on as `X-Request-Id`, so that the container's log and ours name the same request. */
+  readonly requestId: string;
+  readonly promptTokenIds: readonly number[];
+  readonly maxTokens: number;
+  readonly stopTokenIds: readonly number[];
+  readonly sampling: SamplingOptions;
+  /** Log-probabilities of the sampled token and this many alternatives; `undefined` asks for none. At most 20. */
+  readonly topLogprobs?: number;
+}
+
+export interface SamplingOptions {
+  readonly temperature: number;
+  readonly topP: number;
+  /** `undefined` means all tokens. */
+  readonly topK?: number;
+  readonly seed?: number;
+  readonly frequencyPenalty?: number;
+  readonly presencePenalty?: number;
+  /** Token id to bias, added to the logits. */
+  readonly logitBias?: ReadonlyMap<number, number>;
+}
+
+export interface TokenLogprob {
+  readonly tokenId: number;
+  readonly logprob: number;
+}
+
+export interface SampledTokenLogprob extends TokenLogprob {
+  /** The likeliest tokens at this position, best first. */
+  readonly top: readonly TokenLogprob[];
+}
+
+/** What an endpoint sends. `tokens` events come as the model produces them; exactly one `end` closes the stream. */
+export type EndpointEvent =
+  | { readonly type: 'tokens'; readonly tokenIds: readonly number[]; readonly logprobs?: readonly SampledTokenLogprob[] }
+  | { readonly type: 'end'; readonly finishReason: 'stop' | 'length'; readonly cachedPromptTokens?: number };
+
+export interface Endpoint {
+  /**
+   * Generates one answer. The end-of-sequence id is among the token ids and is counted, as vLLM does.
+   * Nothing is sent before the first pull; leaving the loop or aborting the signal stops the endpoint's work.
+   * @throws {EndpointUnavailableError} no capacity, throttled, starting or broken; `startedGenerating` tells whether tokens were seen.
+   * @throws {EndpointRefusedError} the endpoint refused this request; another try would be refused too.
+   */
+  invoke(request: EndpointRequest, signal: AbortSignal): AsyncIterable<EndpointEvent>;
+}
+
+/** Where time and ids come from, so that tests need no fake timers. */
+export interface Clock {
+  /** Milliseconds since the epoch. */
+  now(): number;
+}
+
+export interface Ids {
+  /** A new random id of at least 120 bits, URL-safe, with this prefix: `chatcmpl-…`. */
+  create(prefix: string): string;
+}

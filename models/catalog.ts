@@ -1,0 +1,77 @@
+/**
+ * The models that are served: the gateway routes by this list and `infra` deploys by it, so that a model cannot exist on one side only.
+ * A local start with another GGUF writes the same shape to a JSON file and names it in `PENSTOCK_CATALOG`.
+ */
+import * as v from 'valibot';
+
+const positiveInteger = v.pipe(v.number(), v.integer(), v.minValue(1));
+const tokenId = v.pipe(v.number(), v.integer(), v.minValue(0));
+
+/** How the model runs in AWS. Only `infra` reads it; a local start has none. */
+const deploymentSchema = v.strictObject({
+  instanceType: v.string(),
+  /** `vllm` is AWS's vLLM container, `lmi` is DJL-LMI. */
+  container: v.picklist(['vllm', 'lmi']),
+  /** Prefix in the model bucket that holds the weights. */
+  artifactPrefix: v.string(),
+  acceleratorCount: positiveInteger,
+  minMemoryMb: positiveInteger,
+  /** Copies of the model; `min: 0` scales to zero when idle. */
+  copies: v.strictObject({ min: v.pipe(v.number(), v.integer(), v.minValue(0)), max: positiveInteger }),
+  /** Requests that one copy serves at once before another copy is started. */
+  concurrencyPerCopy: positiveInteger,
+});
+
+const servedModelSchema = v.strictObject({
+  /** What callers write in `model`. */
+  id: v.pipe(v.string(), v.nonEmpty()),
+  /** Unix time in seconds, as `GET /v1/models` shows it. */
+  created: positiveInteger,
+  ownedBy: v.string(),
+  /** A folder of `models/tokenizers` (or of `PENSTOCK_TOKENIZERS`), and the digest that its vocabulary must have. */
+  tokenizer: v.strictObject({ folder: v.string(), digest: v.pipe(v.string(), v.regex(/^[0-9a-f]{64}$/)) }),
+  /** Prompt and answer together, in tokens. */
+  contextLength: positiveInteger,
+  /** Ids that end an answer (end of sequence, end of turn). */
+  stopTokenIds: v.pipe(v.array(tokenId), v.minLength(1)),
+  endpoint: v.strictObject({ name: v.pipe(v.string(), v.nonEmpty()), inferenceComponent: v.optional(v.string()) }),
+  deployment: v.optional(deploymentSchema),
+});
+
+const catalogSchema = v.pipe(
+  v.array(servedModelSchema),
+  v.minLength(1),
+  v.check((models) => new Set(models.map((model) => model.id)).size === models.length, 'two models have the same id'),
+);
+
+export type ServedModel = Readonly<v.InferOutput<typeof servedModelSchema>>;
+export type ModelDeployment = Readonly<v.InferOutput<typeof deploymentSchema>>;
+
+/** Checks a catalog that was read from a file. Throws an error that lists every problem with its path. */
+export function parseCatalog(value: unknown): readonly ServedModel[] {
+  const result = v.safeParse(catalogSchema, value);
+  if (result.success) return result.output;
+  const problems = result.issues.map((issue) => `${v.getDotPath(issue) ?? 'catalog'}: ${issue.message}`);
+  throw new Error(`Bad model catalog:\n- ${problems.join('\n- ')}`);
+}
+
+export const catalog: readonly ServedModel[] = [
+  {
+    id: 'smollm2-135m-instruct',
+    created: 1_730_419_200,
+    ownedBy: 'huggingfacetb',
+    tokenizer: { folder: 'smollm2', digest: '0000000000000000000000000000000000000000000000000000000000000000' },
+    contextLength: 8192,
+    stopTokenIds: [2],
+    endpoint: { name: 'penstock-gpt', inferenceComponent: 'smollm2-135m-instruct' },
+    deployment: {
+      instanceType: 'ml.g6.xlarge',
+      container: 'vllm',
+      artifactPrefix: 'base/smollm2-135m-instruct/',
+      acceleratorCount: 1,
+      minMemoryMb: 4096,
+      copies: { min: 0, max: 2 },
+      concurrencyPerCopy: 32,
+    },
+  },
+];
