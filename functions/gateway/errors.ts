@@ -36,10 +36,13 @@ export class ModelNotFoundError extends InvalidRequestError {
   override readonly name = 'ModelNotFoundError';
   override readonly status = 404;
   constructor(modelId: string) {
-    super(`The model \`${modelId}\` does not exist or you do not have access to it. \`GET /v1/models\` lists the models that you can use.`, {
-      param: 'model',
-      code: 'model_not_found',
-    });
+    super(
+      `The model \`${modelId}\` does not exist or you do not have access to it. \`GET /v1/models\` lists the models that you can use.`,
+      {
+        param: 'model',
+        code: 'model_not_found',
+      },
+    );
   }
 }
 
@@ -106,7 +109,15 @@ export class EndpointUnavailableError extends GatewayError {
   }
 }
 
-export type EndpointFailure = 'no-capacity' | 'not-ready' | 'throttled' | 'queue-full' | 'unreachable' | 'model-error' | 'broken' | 'stalled';
+export type EndpointFailure =
+  | 'no-capacity'
+  | 'not-ready'
+  | 'throttled'
+  | 'queue-full'
+  | 'unreachable'
+  | 'model-error'
+  | 'broken'
+  | 'stalled';
 
 function describeFailure(reason: EndpointFailure, endpointName: string): string {
   switch (reason) {
@@ -129,4 +140,27 @@ function describeFailure(reason: EndpointFailure, endpointName: string): string 
 /** The endpoint refused this request for what it says; another try would be refused too. Shown as 400 with the endpoint's own sentence. */
 export class EndpointRefusedError extends InvalidRequestError {
   override readonly name = 'EndpointRefusedError';
+}
+
+/** The request went round the CDN. */
+export class OriginError extends GatewayError {
+  override readonly name = 'OriginError';
+  override readonly status = 403;
+  override readonly type = 'invalid_request_error';
+  override readonly code = 'wrong_origin';
+  constructor() {
+    super('This address does not answer directly. Use the public address of this Penstock.');
+  }
+}
+
+/** The gateway is shutting down: running streams end, new requests belong elsewhere. */
+export class DrainingError extends GatewayError {
+  override readonly name = 'DrainingError';
+  override readonly status = 503;
+  override readonly type = 'server_error';
+  override readonly code = 'shutting_down';
+  override readonly retryAfterSeconds = 1;
+  constructor() {
+    super('This gateway is shutting down. Try again.');
+  }
 }

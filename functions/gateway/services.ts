@@ -3,6 +3,8 @@
  * among the drivers, and `test/contracts` has one suite for each port that every driver runs.
  */
 
+import type { ServedModels } from './served-models.ts';
+
 /** Where one answer is generated. */
 export interface EndpointTarget {
   readonly endpointName: string;
@@ -62,6 +64,17 @@ export interface Endpoint {
   invoke(request: EndpointRequest, signal: AbortSignal): AsyncIterable<EndpointEvent>;
 }
 
+/** The files that a tokenizer is loaded from. */
+export interface TokenizerFiles {
+  /** @param folder the folder's name in the catalog. Throws an error that names the file when one is missing. */
+  load(folder: string): Promise<{ readonly vocabulary: Uint8Array; readonly chatTemplate: string }>;
+}
+
+/** Structured log lines. Fields are ids, counts, names and durations: never a prompt, a completion or a key. */
+export interface Log {
+  write(level: 'info' | 'warn' | 'error', event: string, fields?: Readonly<Record<string, string | number | boolean | undefined>>): void;
+}
+
 /** Where time and ids come from, so that tests need no fake timers. */
 export interface Clock {
   /** Milliseconds since the epoch. */
@@ -71,4 +84,13 @@ export interface Clock {
 export interface Ids {
   /** A new random id of at least 120 bits, URL-safe, with this prefix: `chatcmpl-…`. */
   create(prefix: string): string;
+}
+
+/** Everything that the gateway needs from outside. The entries build it; only `app.ts` and `run-generation.ts` see it whole. */
+export interface Services {
+  readonly models: ServedModels;
+  readonly endpoint: Endpoint;
+  readonly clock: Clock;
+  readonly ids: Ids;
+  readonly log: Log;
 }

@@ -1,0 +1,144 @@
+import { createHash } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { catalog, parseCatalog, type ServedModel } from '../../models/catalog.ts';
+
+/** What every entry reads. */
+export interface GatewayConfig {
+  readonly catalog: readonly ServedModel[];
+  /** Holds one folder for each tokenizer that the catalog names. */
+  readonly tokenizersFolder: string;
+  /** SHA-256 (hex) of each API key that is admitted. */
+  readonly apiKeyHashes: readonly string[];
+  /** SHA-256 (hex) of the secret that the CDN adds; `undefined` admits callers from everywhere. */
+  readonly originSecretHash: string | undefined;
+  readonly maxBodyBytes: number;
+}
+
+/** What the server entry reads on top. */
+export interface ServerConfig extends GatewayConfig {
+  readonly host: string;
+  readonly port: number;
+  /** The development key, when no key was set and only this machine can call. */
+  readonly developmentKey: string | undefined;
+  /** How long running streams may go on after a signal to stop. */
+  readonly drainSeconds: number;
+}
+
+/** Every name that this function reads: `infra` sets them from this list. The AWS SDK reads its own. */
+export const ENVIRONMENT = {
+  PENSTOCK_CATALOG: 'JSON file with a model catalog; default: the catalog in models/catalog.ts',
+  PENSTOCK_TOKENIZERS: 'folder with the compiled tokenizers; default: models/tokenizers',
+  PENSTOCK_API_KEY: 'one API key; default on a loopback address: sk-local',
+  PENSTOCK_API_KEY_HASHES: 'SHA-256 hex digests of API keys, separated by commas',
+  PENSTOCK_ORIGIN_SECRET_SHA256: 'SHA-256 hex digest of the secret that the CDN sends',
+  MAX_BODY_BYTES: 'largest request body; default 4194304',
+  HOST: 'address of the server; default 127.0.0.1',
+  PORT: 'port of the server; default 8080',
+  DRAIN_SECONDS: 'how long running streams may go on after SIGTERM or Ctrl-C; default 30',
+} as const;
+
+type Environment = Readonly<Record<string, string | undefined>>;
+
+const DEVELOPMENT_KEY = 'sk-local';
+const MIB = 1024 * 1024;
+
+/**
+ * Reads the environment, once, at cold start.
+ * @throws one error that lists every problem.
+ */
+export function loadConfig(env: Environment = process.env): GatewayConfig {
+  const read = new Reader(env);
+  const config = { ...readGateway(read), apiKeyHashes: readKeyHashes(read) };
+  if (config.apiKeyHashes.length === 0)
+    read.problem('PENSTOCK_API_KEY_HASHES (or PENSTOCK_API_KEY) must be set: without it nobody could call');
+  return read.finish(config);
+}
+
+/** Reads what the server entry needs. A default key exists only where nobody but this machine can call. */
+export function loadServerConfig(env: Environment = process.env): ServerConfig {
+  const read = new Reader(env);
+  const host = env['HOST'] ?? '127.0.0.1';
+  const hashes = readKeyHashes(read);
+  const developmentKey = hashes.length === 0 && isLoopback(host) ? DEVELOPMENT_KEY : undefined;
+  if (hashes.length === 0 && developmentKey === undefined) {
+    read.problem(`PENSTOCK_API_KEY must be set, because HOST ${host} can be reached from other machines`);
+  }
+  return read.finish({
+    ...readGateway(read),
+    apiKeyHashes: developmentKey === undefined ? hashes : [sha256(developmentKey)],
+    host,
+    port: read.integer('PORT', 8080, 0, 65_535),
+    developmentKey,
+    drainSeconds: read.integer('DRAIN_SECONDS', 30, 0, 3600),
+  });
+}
+
+function readGateway(read: Reader): Omit<GatewayConfig, 'apiKeyHashes'> {
+  return {
+    catalog: readCatalog(read),
+    tokenizersFolder: read.env['PENSTOCK_TOKENIZERS'] ?? new URL('../../models/tokenizers', import.meta.url).pathname,
+    originSecretHash: read.digests('PENSTOCK_ORIGIN_SECRET_SHA256')[0],
+    maxBodyBytes: read.integer('MAX_BODY_BYTES', 4 * MIB, 1024, 100 * MIB),
+  };
+}
+
+function readCatalog(read: Reader): readonly ServedModel[] {
+  const path = read.env['PENSTOCK_CATALOG'];
+  if (path === undefined) return catalog;
+  try {
+    return parseCatalog(JSON.parse(readFileSync(path, 'utf8')));
+  } catch (error) {
+    read.problem(`PENSTOCK_CATALOG names ${path}, which cannot be used: ${error instanceof Error ? error.message : String(error)}`);
+    return [];
+  }
+}
+
+function readKeyHashes(read: Reader): readonly string[] {
+  const key = read.env['PENSTOCK_API_KEY'];
+  if (key !== undefined && !/^[\x21-\x7e]{8,256}$/.test(key)) {
+    read.problem('PENSTOCK_API_KEY must be 8 to 256 visible ASCII characters');
+    return [];
+  }
+  return [...(key === undefined ? [] : [sha256(key)]), ...read.digests('PENSTOCK_API_KEY_HASHES')];
+}
+
+/** Collects problems, so that one start tells them all. */
+class Reader {
+  readonly #problems: string[] = [];
+  readonly env: Environment;
+  constructor(env: Environment) {
+    this.env = env;
+  }
+  problem(text: string): void {
+    this.#problems.push(text);
+  }
+  integer(name: keyof typeof ENVIRONMENT, fallback: number, least: number, most: number): number {
+    const text = this.env[name];
+    if (text === undefined || text === '') return fallback;
+    const value = Number(text);
+    if (Number.isSafeInteger(value) && value >= least && value <= most) return value;
+    this.problem(`${name} must be a whole number from ${least} to ${most}`);
+    return fallback;
+  }
+  digests(name: keyof typeof ENVIRONMENT): readonly string[] {
+    const texts = (this.env[name] ?? '')
+      .split(',')
+      .map((text) => text.trim().toLowerCase())
+      .filter((text) => text !== '');
+    if (texts.every((text) => /^[0-9a-f]{64}$/.test(text))) return texts;
+    this.problem(`${name} must hold SHA-256 digests of 64 hexadecimal digits`);
+    return [];
+  }
+  finish<Config extends object>(config: Config): Readonly<Config> {
+    if (this.#problems.length > 0) throw new Error(`Bad configuration:\n- ${this.#problems.join('\n- ')}`);
+    return Object.freeze(config);
+  }
+}
+
+function sha256(text: string): string {
+  return createHash('sha256').update(text).digest('hex');
+}
+
+export function isLoopback(host: string): boolean {
+  return host === 'localhost' || host === '::1' || /^127(?:\.\d{1,3}){3}$/.test(host);
+}

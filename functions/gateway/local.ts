@@ -1,0 +1,54 @@
+/**
+ * The gateway as an ordinary server: `npm run gateway`. It calls SageMaker through the SDK's own configuration: real AWS, or whatever
+ * `AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME` names.
+ */
+import { serve } from '@hono/node-server';
+import { createFolderTokenizerFiles } from '../drivers/folder-tokenizer-files.ts';
+import { createJsonLog } from '../drivers/json-log.ts';
+import { createRandomIds } from '../drivers/random-ids.ts';
+import { createSageMakerEndpoint } from '../drivers/sagemaker-endpoint.ts';
+import { createApp } from './app.ts';
+import { ENVIRONMENT, loadServerConfig } from './config.ts';
+import { loadServedModels } from './served-models.ts';
+
+if (process.argv.includes('--help')) {
+  const settings = Object.entries(ENVIRONMENT).map(([name, meaning]) => `  ${name.padEnd(30)} ${meaning}`);
+  process.stdout.write(`Usage: npm run gateway\n\nStarts the gateway alone. Settings are environment variables:\n${settings.join('\n')}\n`);
+  process.exit(0);
+}
+
+const log = createJsonLog((line) => process.stderr.write(line));
+try {
+  await start();
+} catch (error) {
+  process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);
+  process.exit(1);
+}
+
+async function start(): Promise<void> {
+  const config = loadServerConfig();
+  const models = await loadServedModels(config.catalog, createFolderTokenizerFiles(config.tokenizersFolder));
+  const services = { models, endpoint: createSageMakerEndpoint(), clock: { now: Date.now }, ids: createRandomIds(), log };
+  let draining = false;
+  const app = createApp(services, config, () => draining);
+  const server = serve({ fetch: app.fetch, hostname: config.host, port: config.port }, (address) => {
+    log.write('info', 'listening', { host: address.address, port: address.port });
+  });
+  server.on('error', (error: NodeJS.ErrnoException) => {
+    const taken = error.code === 'EADDRINUSE';
+    process.stderr.write(taken ? `Port ${config.port} is taken. Stop what uses it, or set PORT to another one.\n` : `${error.message}\n`);
+    process.exit(1);
+  });
+
+  /** Running streams end by themselves; what is left after the bound is cut. A second signal cuts at once. */
+  const stop = (signal: NodeJS.Signals) => {
+    if (draining) process.exit(1);
+    draining = true;
+    log.write('info', 'draining', { signal });
+    server.close(() => process.exit(0));
+    if ('closeIdleConnections' in server) server.closeIdleConnections();
+    setTimeout(() => process.exit(1), config.drainSeconds * 1000).unref();
+  };
+  process.on('SIGTERM', stop);
+  process.on('SIGINT', stop);
+}

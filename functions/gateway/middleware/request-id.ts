@@ -1,0 +1,20 @@
+import { createMiddleware } from 'hono/factory';
+import type { Clock, Ids } from '../services.ts';
+
+/** What middleware leaves for the routes. */
+export interface RequestVariables {
+  requestId: string;
+}
+
+/** Names each request, in the log and on every answer, errors included; says how long the gateway took until the answer began. */
+export function requestId(ids: Ids, clock: Clock) {
+  return createMiddleware<{ Variables: RequestVariables }>(async function nameRequest(c, next) {
+    const startedAt = clock.now();
+    const id = ids.create('req_');
+    c.set('requestId', id);
+    await next();
+    c.header('x-request-id', id);
+    c.header('openai-processing-ms', String(Math.round(clock.now() - startedAt)));
+    c.header('openai-version', '2020-10-01');
+  });
+}

@@ -1,0 +1,66 @@
+/** `POST /v1/completions`, in: GPT-3's own API. https://platform.openai.com/docs/api-reference/completions/create */
+import * as v from 'valibot';
+import type { Prompt } from '../pipeline/generation-request.ts';
+import { parseBody } from './parse-body.ts';
+import {
+  generationFields,
+  integerBetween,
+  maxTokens,
+  nullish,
+  type ParsedRequest,
+  readDelivery,
+  readSampling,
+  readStop,
+  string,
+} from './request-fields.ts';
+
+const tokenIds = v.pipe(v.array(integerBetween(0, 2 ** 31 - 1)), v.minLength(1, 'must have at least one token id.'));
+const prompt = v.union(
+  [
+    string,
+    v.pipe(v.array(string), v.minLength(1), v.maxLength(128, 'takes at most 128 prompts.')),
+    tokenIds,
+    v.pipe(v.array(tokenIds), v.minLength(1), v.maxLength(128, 'takes at most 128 prompts.')),
+  ],
+  'must be a string, an array of strings, an array of token ids, or an array of arrays of token ids.',
+);
+
+const schema = v.strictObject({
+  ...generationFields,
+  prompt,
+  max_tokens: nullish(maxTokens),
+  logprobs: nullish(integerBetween(0, 5)),
+});
+
+/** OpenAI's default for this path. */
+const DEFAULT_MAX_TOKENS = 16;
+
+/** @throws {InvalidRequestError} naming the field at fault. */
+export function parseCompletionRequest(body: unknown, requestId: string): ParsedRequest {
+  const completion = parseBody(schema, body);
+  return {
+    request: {
+      requestId,
+      modelId: completion.model,
+      prompts: readPrompts(completion.prompt),
+      promptParam: 'prompt',
+      choicesPerPrompt: completion.n ?? 1,
+      maxTokens: completion.max_tokens ?? DEFAULT_MAX_TOKENS,
+      maxTokensParam: 'max_tokens',
+      sampling: readSampling(completion),
+      stop: readStop(completion),
+      ...(typeof completion.logprobs === 'number' ? { topLogprobs: completion.logprobs } : {}),
+    },
+    delivery: readDelivery(completion),
+  };
+}
+
+function readPrompts(wire: v.InferOutput<typeof prompt>): readonly Prompt[] {
+  if (typeof wire === 'string') return [{ type: 'text', text: wire }];
+  if (isTokenIds(wire)) return [{ type: 'tokens', tokenIds: wire }];
+  return wire.map((one) => (typeof one === 'string' ? { type: 'text', text: one } : { type: 'tokens', tokenIds: one }));
+}
+
+function isTokenIds(wire: readonly unknown[]): wire is readonly number[] {
+  return typeof wire[0] === 'number';
+}

@@ -1,0 +1,84 @@
+import { createDetokenizer, type Tokenizer } from '../../../layers/tokenizer/index.ts';
+import type { LoadedModel } from '../served-models.ts';
+import type { Endpoint, EndpointEvent, EndpointRequest, SampledTokenLogprob } from '../services.ts';
+import type { ChoiceEvent, FinishReason, GenerationRequest, TokenDetail } from './generation-request.ts';
+import type { ChoicePlan } from './plan-choices.ts';
+
+/** Asks the endpoint for one answer: ids in, ids out. */
+export function invokeEndpoint(
+  endpoint: Endpoint,
+  model: LoadedModel,
+  plan: ChoicePlan,
+  request: GenerationRequest,
+  signal: AbortSignal,
+): AsyncIterable<EndpointEvent> {
+  const { name, inferenceComponent } = model.served.endpoint;
+  const { seed: _, ...sampling } = request.sampling;
+  const invocation: EndpointRequest = {
+    target: { endpointName: name, ...(inferenceComponent === undefined ? {} : { inferenceComponent }) },
+    requestId: plan.index === 0 ? request.requestId : `${request.requestId}-${plan.index}`,
+    promptTokenIds: plan.promptTokenIds,
+    maxTokens: plan.maxTokens,
+    stopTokenIds: model.served.stopTokenIds,
+    sampling: plan.seed === undefined ? sampling : { ...sampling, seed: plan.seed },
+    ...(request.topLogprobs === undefined ? {} : { topLogprobs: request.topLogprobs }),
+  };
+  return endpoint.invoke(invocation, signal);
+}
+
+/**
+ * Turns ids into text as they come: whole UTF-8 only, held back while it may begin a stop sequence. A stop sequence ends the choice
+ * and stops the endpoint; its tokens were generated and are counted.
+ */
+export async function* detokenizeChoice(
+  events: AsyncIterable<EndpointEvent>,
+  model: LoadedModel,
+  plan: ChoicePlan,
+  stop: readonly string[],
+): AsyncGenerator<ChoiceEvent> {
+  const { tokenizer } = model;
+  const detokenizer = createDetokenizer(tokenizer, { stop, skipSpecialTokens: true });
+  const stopTokenIds = new Set(model.served.stopTokenIds);
+  let completionTokens = 0;
+  const end = (finishReason: FinishReason, cachedPromptTokens: number): ChoiceEvent => ({
+    type: 'choice-end',
+    finishReason,
+    usage: { promptTokens: plan.promptTokenIds.length, completionTokens, cachedPromptTokens },
+  });
+
+  for await (const event of events) {
+    if (event.type === 'end') {
+      const text = detokenizer.flush();
+      if (text !== '') yield { type: 'text-delta', text, tokens: [] };
+      yield end(event.finishReason, event.cachedPromptTokens ?? 0);
+      return;
+    }
+    let text = '';
+    const tokens: TokenDetail[] = [];
+    for (const [position, tokenId] of event.tokenIds.entries()) {
+      completionTokens += 1;
+      if (stopTokenIds.has(tokenId)) continue; // counted, as vLLM does, and never shown
+      const released = detokenizer.push(tokenId);
+      text += released.text;
+      const logprob = event.logprobs?.[position];
+      if (logprob !== undefined) tokens.push(describeToken(tokenizer, logprob));
+      if (released.stop !== undefined) {
+        if (text !== '' || tokens.length > 0) yield { type: 'text-delta', text, tokens };
+        yield end('stop', 0);
+        return;
+      }
+    }
+    if (text !== '' || tokens.length > 0) yield { type: 'text-delta', text, tokens };
+  }
+}
+
+function describeToken(tokenizer: Tokenizer, sampled: SampledTokenLogprob): TokenDetail {
+  const describe = ({ tokenId, logprob }: { tokenId: number; logprob: number }) => {
+    const bytes = tokenizer.tokenBytes(tokenId);
+    return { token: lossyText.decode(bytes), bytes, logprob };
+  };
+  return { ...describe(sampled), top: sampled.top.map(describe) };
+}
+
+/** OpenAI shows a token that is not whole UTF-8 as replacement characters beside its exact bytes. */
+const lossyText = new TextDecoder('utf-8', { ignoreBOM: true });

@@ -1,0 +1,51 @@
+/** A request in our words: what the OpenAI layer parses into and what the pipeline reads. */
+import type { ChatMessage } from '../../../layers/tokenizer/index.ts';
+import type { SamplingOptions } from '../services.ts';
+
+export type Prompt =
+  | { readonly type: 'messages'; readonly messages: readonly ChatMessage[] }
+  | { readonly type: 'text'; readonly text: string }
+  | { readonly type: 'tokens'; readonly tokenIds: readonly number[] };
+
+export interface GenerationRequest {
+  readonly requestId: string;
+  readonly modelId: string;
+  /** At least one. Choice indexes run prompt by prompt: prompt p's choice i has index p * choicesPerPrompt + i. */
+  readonly prompts: readonly Prompt[];
+  /** Name of the request field that holds the prompts, for error messages. */
+  readonly promptParam: 'messages' | 'prompt';
+  readonly choicesPerPrompt: number;
+  /** `undefined` means as many as the context length leaves. */
+  readonly maxTokens?: number;
+  /** Name of the request field that `maxTokens` came from, for error messages. */
+  readonly maxTokensParam: 'max_tokens' | 'max_completion_tokens';
+  readonly sampling: SamplingOptions;
+  readonly stop: readonly string[];
+  readonly topLogprobs?: number;
+}
+
+/** Exact token counts, as a usage record has them. */
+export interface Usage {
+  readonly promptTokens: number;
+  readonly completionTokens: number;
+  readonly cachedPromptTokens: number;
+}
+
+/** One generated token as log-probability reports show it. */
+export interface TokenDetail {
+  readonly token: string;
+  /** The token's own bytes: they need not be whole UTF-8. */
+  readonly bytes: Uint8Array;
+  readonly logprob: number;
+  readonly top: readonly { readonly token: string; readonly bytes: Uint8Array; readonly logprob: number }[];
+}
+
+export type FinishReason = 'stop' | 'length';
+
+/** What one choice produces, in order; exactly one `choice-end` closes it. */
+export type ChoiceEvent =
+  | { readonly type: 'text-delta'; readonly text: string; readonly tokens: readonly TokenDetail[] }
+  | { readonly type: 'choice-end'; readonly finishReason: FinishReason; readonly usage: Usage };
+
+/** A choice's event with the index of its choice. */
+export type GenerationEvent = ChoiceEvent & { readonly index: number };

@@ -1,0 +1,31 @@
+/**
+ * Merges streams in the order in which their events come, each event with the index of its stream. A stream that fails fails
+ * the whole. However the loop is left, `stop` is aborted first: a stream that waits for a token could not be closed otherwise, because
+ * a generator's `return()` waits for its running `next()`.
+ */
+export async function* mergeChoices<Event extends object>(
+  choices: readonly { readonly index: number; readonly events: AsyncIterable<Event> }[],
+  stop: AbortController,
+): AsyncGenerator<Event & { readonly index: number }> {
+  const running = new Map(choices.map((choice) => [choice.index, choice.events[Symbol.asyncIterator]()]));
+  const pull = async (index: number, iterator: AsyncIterator<Event>) => ({ index, result: await iterator.next() });
+  const pending = new Map([...running].map(([index, iterator]) => [index, pull(index, iterator)]));
+  try {
+    while (pending.size > 0) {
+      const { index, result } = await Promise.race(pending.values());
+      const iterator = running.get(index);
+      if (result.done === true || iterator === undefined) {
+        pending.delete(index);
+        running.delete(index);
+        continue;
+      }
+      pending.set(index, pull(index, iterator));
+      yield { ...result.value, index };
+    }
+  } finally {
+    stop.abort();
+    // What a pull that is still waiting brings, or how it fails, no longer matters to anyone.
+    for (const late of pending.values()) late.catch(() => undefined);
+    await Promise.allSettled([...running.values()].map((iterator) => iterator.return?.()));
+  }
+}

@@ -1,0 +1,24 @@
+import type { Services } from '../services.ts';
+import { chooseModel } from './choose-model.ts';
+import { detokenizeChoice, invokeEndpoint } from './generate-choice.ts';
+import type { GenerationEvent, GenerationRequest } from './generation-request.ts';
+import { mergeChoices } from './merge-choices.ts';
+import { planChoices } from './plan-choices.ts';
+import { tokenizePrompt } from './tokenize-prompt.ts';
+
+/**
+ * One request from prompt to usage, top to bottom. Aborting the signal or leaving the loop stops the endpoint's work.
+ * @throws {GatewayError} before the first event when the request cannot be served; later when the endpoint fails in mid-answer.
+ */
+export async function* runGeneration(services: Services, request: GenerationRequest, signal: AbortSignal): AsyncGenerator<GenerationEvent> {
+  const model = chooseModel(services.models, request.modelId);
+  const prompts = await Promise.all(request.prompts.map((prompt) => tokenizePrompt(model, prompt, request.promptParam, signal)));
+  const plans = planChoices(model, prompts, request);
+  const stop = new AbortController();
+  const running = AbortSignal.any([signal, stop.signal]);
+  const choices = plans.map((plan) => ({
+    index: plan.index,
+    events: detokenizeChoice(invokeEndpoint(services.endpoint, model, plan, request, running), model, plan, request.stop),
+  }));
+  yield* mergeChoices(choices, stop);
+}

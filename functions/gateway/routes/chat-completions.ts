@@ -1,0 +1,11 @@
+import { parseChatRequest } from '../openai/chat-request.ts';
+import { encodeChatChunks, encodeChatCompletion } from '../openai/chat-response.ts';
+import type { GenerationFormat } from './answer-generation.ts';
+
+/** `POST /v1/chat/completions` */
+export const chatCompletions: GenerationFormat = {
+  idPrefix: 'chatcmpl-',
+  parse: parseChatRequest,
+  encodeWhole: encodeChatCompletion,
+  encodeChunks: encodeChatChunks,
+};
