@@ -1,0 +1,38 @@
+import { createHash } from 'node:crypto';
+import { createFolderTokenizerFiles } from '../../functions/drivers/folder-tokenizer-files.ts';
+import { createRandomIds } from '../../functions/drivers/random-ids.ts';
+import { type App, createApp } from '../../functions/gateway/app.ts';
+import { loadConfig } from '../../functions/gateway/config.ts';
+import { loadServedModels } from '../../functions/gateway/served-models.ts';
+import type { Endpoint, Log } from '../../functions/gateway/services.ts';
+
+export const TEST_KEY = 'sk-test-0123456789';
+
+/** The real app with the real tokenizer, in front of the endpoint that a test gives. Log lines are kept. */
+export async function createTestGateway(
+  endpoint: Endpoint,
+  environment: Readonly<Record<string, string>> = {},
+): Promise<{
+  app: App;
+  logged: { level: string; event: string; fields: object }[];
+  post: (path: string, body: unknown) => Promise<Response>;
+}> {
+  const config = loadConfig({ PENSTOCK_API_KEY_HASHES: createHash('sha256').update(TEST_KEY).digest('hex'), ...environment });
+  const models = await loadServedModels(config.catalog, createFolderTokenizerFiles(config.tokenizersFolder));
+  const logged: { level: string; event: string; fields: object }[] = [];
+  const log: Log = { write: (level, event, fields = {}) => logged.push({ level, event, fields }) };
+  const app = createApp({ models, endpoint, clock: { now: Date.now }, ids: createRandomIds(), log }, config);
+  const post = async (path: string, body: unknown) =>
+    app.request(path, {
+      method: 'POST',
+      headers: { authorization: `Bearer ${TEST_KEY}`, 'content-type': 'application/json' },
+      body: typeof body === 'string' ? body : JSON.stringify(body),
+    });
+  return { app, logged, post };
+}
+
+/** The JSON of each `data:` line; `[DONE]` as itself. */
+export async function readEvents(response: Response): Promise<unknown[]> {
+  const lines = (await response.text()).split('\n').filter((line) => line.startsWith('data: '));
+  return lines.map((line) => (line === 'data: [DONE]' ? '[DONE]' : JSON.parse(line.slice(6))));
+}
