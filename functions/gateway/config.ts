@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
+import { isLoopback } from '../../layers/network/is-loopback.ts';
 import { catalog, parseCatalog, type ServedModel } from '../../models/catalog.ts';
 
 /** What every entry reads. */
@@ -137,8 +138,4 @@ class Reader {
 
 function sha256(text: string): string {
   return createHash('sha256').update(text).digest('hex');
-}
-
-export function isLoopback(host: string): boolean {
-  return host === 'localhost' || host === '::1' || /^127(?:\.\d{1,3}){3}$/.test(host);
 }

@@ -2,10 +2,14 @@
 import { homedir, platform } from 'node:os';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
+import { isLoopback } from '../../layers/network/is-loopback.ts';
+import { SentenceError } from './sentence-error.ts';
 
 export interface LocalSettings {
   readonly host: string;
   readonly port: number;
+  /** Only this machine can call. */
+  readonly isLoopback: boolean;
   /** A GGUF file; `undefined` takes the default model. */
   readonly ggufFile: string | undefined;
   /** Prompt and answer together, in tokens; `undefined` takes the model's own. */
@@ -44,25 +48,12 @@ Options (environment variable in brackets):
   PENSTOCK_CACHE    folder for the model, about 400 MB; default the user's cache folder
 `;
 
-/** @throws one error that lists every problem. */
+/** @throws {SentenceError} that lists every problem. */
 export function readSettings(
   argv: readonly string[],
   env: Readonly<Record<string, string | undefined>> = process.env,
 ): LocalSettings | 'help' {
-  const { values } = parseArgs({
-    args: [...argv],
-    options: {
-      port: { type: 'string' },
-      host: { type: 'string' },
-      model: { type: 'string' },
-      context: { type: 'string' },
-      slots: { type: 'string' },
-      queue: { type: 'string' },
-      threads: { type: 'string' },
-      faults: { type: 'string' },
-      help: { type: 'boolean', short: 'h' },
-    },
-  });
+  const values = parse(argv);
   if (values.help === true) return 'help';
   const problems: string[] = [];
   const integer = (name: string, text: string | undefined, least: number, most: number): number | undefined => {
@@ -72,8 +63,10 @@ export function readSettings(
       problems.push(`${name} must be a whole number from ${least} to ${most}, not "${text}"`);
     return value;
   };
+  const host = values.host ?? env['HOST'] ?? '127.0.0.1';
   const settings = {
-    host: values.host ?? env['HOST'] ?? '127.0.0.1',
+    host,
+    isLoopback: isLoopback(host),
     port: integer('--port (PORT)', values.port ?? env['PORT'], 1, 65_535) ?? 8080,
     ggufFile: values.model === undefined ? undefined : resolve(values.model),
     contextLength: integer('--context', values.context, 16, 1_048_576),
@@ -85,8 +78,21 @@ export function readSettings(
     apiKey: env['PENSTOCK_API_KEY'] || undefined,
     environment: env,
   };
-  if (problems.length > 0) throw new Error(problems.join('\n'));
+  if (problems.length > 0) throw new SentenceError(problems.join('\n'));
   return settings;
+}
+
+function parse(argv: readonly string[]) {
+  const text = { type: 'string' } as const;
+  const options = {
+    ...{ port: text, host: text, model: text, context: text, slots: text, queue: text, threads: text, faults: text },
+    help: { type: 'boolean', short: 'h' },
+  } as const;
+  try {
+    return parseArgs({ args: [...argv], options }).values;
+  } catch (error) {
+    throw new SentenceError(`${error instanceof Error ? error.message : String(error)}. \`npm start -- --help\` lists the options.`);
+  }
 }
 
 /** Where each system keeps what can be fetched again. */
