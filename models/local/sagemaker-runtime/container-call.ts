@@ -1,0 +1,60 @@
+/** The call from the endpoint to a container: POST /invocations, with the headers that SageMaker passes on. */
+import { request as httpRequest, type IncomingHttpHeaders, type IncomingMessage } from 'node:http';
+
+/** What SageMaker strips none of; every other header of the caller stays behind. */
+const PASSED_ON = [
+  'content-type',
+  'x-amzn-sagemaker-custom-attributes',
+  'x-amzn-sagemaker-inference-component',
+  'x-amzn-sagemaker-inference-id',
+  'x-amzn-sagemaker-prefix-aware-id',
+  'x-amzn-sagemaker-session-id',
+  'x-amzn-sagemaker-target-model',
+  'x-amzn-sagemaker-target-variant',
+] as const;
+
+/** LMI and vLLM pick the LoRA adapter by this header and by nothing else. */
+const ADAPTER_HEADER = 'x-amzn-sagemaker-adapter-identifier';
+
+export function containerHeaders(
+  received: IncomingHttpHeaders,
+  options: { readonly streams: boolean; readonly adapterIdentifier: string | undefined },
+): Record<string, string> {
+  const accept = received[options.streams ? 'x-amzn-sagemaker-accept' : 'accept'];
+  const headers: Record<string, string> = typeof accept === 'string' ? { accept } : {};
+  for (const name of PASSED_ON) {
+    const value = received[name];
+    if (typeof value === 'string') headers[name] = value;
+  }
+  if (options.adapterIdentifier !== undefined) headers[ADAPTER_HEADER] = options.adapterIdentifier;
+  return headers;
+}
+
+/** Resolves with the answer's head, rejects with Node's error. Aborting closes the connection at once, also while the body is read. */
+export function callContainer(
+  container: string,
+  headers: Readonly<Record<string, string>>,
+  body: Uint8Array,
+  signal: AbortSignal,
+): Promise<IncomingMessage> {
+  return new Promise((resolve, reject) => {
+    const url = new URL('invocations', container.endsWith('/') ? container : `${container}/`);
+    // A connection of its own for each call: a restarted container must never meet a kept-alive socket of its predecessor.
+    const call = httpRequest(url, { method: 'POST', headers: { ...headers, 'content-length': body.length }, agent: false, signal });
+    call.once('response', resolve);
+    call.on('error', reject);
+    call.end(body);
+  });
+}
+
+/** The whole body, or its beginning when it is longer. */
+export async function readText(message: IncomingMessage, mostBytes: number): Promise<string> {
+  const chunks: Buffer[] = [];
+  let length = 0;
+  for await (const chunk of message as AsyncIterable<Buffer>) {
+    chunks.push(chunk);
+    length += chunk.length;
+    if (length >= mostBytes) break;
+  }
+  return Buffer.concat(chunks).subarray(0, mostBytes).toString('utf8');
+}
