@@ -1,5 +1,6 @@
 /** The call from the endpoint to a container: POST /invocations, with the headers that SageMaker passes on. */
 import { request as httpRequest, type IncomingHttpHeaders, type IncomingMessage } from 'node:http';
+import { ADAPTER_HEADER } from '../../invocation.ts';
 
 /** What SageMaker strips none of; every other header of the caller stays behind. */
 const PASSED_ON = [
@@ -12,9 +13,6 @@ const PASSED_ON = [
   'x-amzn-sagemaker-target-model',
   'x-amzn-sagemaker-target-variant',
 ] as const;
-
-/** LMI and vLLM pick the LoRA adapter by this header and by nothing else. */
-const ADAPTER_HEADER = 'x-amzn-sagemaker-adapter-identifier';
 
 export function containerHeaders(
   received: IncomingHttpHeaders,
