@@ -1,14 +1,13 @@
 import type { Context } from 'hono';
-import { InvalidRequestError, UnsupportedMediaTypeError } from '../errors.ts';
 import type { RequestVariables } from '../middleware/request-id.ts';
 import type { AnswerHead } from '../openai/answer.ts';
-import { parseJson } from '../openai/parse-body.ts';
 import type { Delivery, ParsedRequest } from '../openai/request-fields.ts';
 import { begin } from '../pipeline/begin.ts';
 import type { GenerationEvent, GenerationRequest } from '../pipeline/generation-request.ts';
 import { runGeneration } from '../pipeline/run-generation.ts';
 import type { Services } from '../services.ts';
 import { eventStreamResponse } from './event-stream.ts';
+import { readJsonBody } from './read-json-body.ts';
 
 /** How one path reads its requests and writes its answers. */
 export interface GenerationFormat {
@@ -30,18 +29,10 @@ export async function answerGeneration(
   format: GenerationFormat,
 ): Promise<Response> {
   const requestId = c.get('requestId');
-  const { request, delivery } = format.parse(parseJson(await readBody(c)), requestId);
+  const { request, delivery } = format.parse(await readJsonBody(c), requestId);
   const head = { id: services.ids.create(format.idPrefix), created: Math.floor(services.clock.now() / 1000) };
   const gone = new AbortController();
   const events = await begin(runGeneration(services, request, AbortSignal.any([gone.signal, c.req.raw.signal])));
   if (!delivery.stream) return c.json(await format.encodeWhole(events, request, head));
   return eventStreamResponse(format.encodeChunks(events, request, head, delivery), { gone, requestId, log: services.log });
-}
-
-async function readBody(c: Context): Promise<string> {
-  const contentType = c.req.header('content-type') ?? '';
-  if (!/^application\/(?:[\w.+-]+\+)?json\b/i.test(contentType)) throw new UnsupportedMediaTypeError();
-  const text = await c.req.text();
-  if (text === '') throw new InvalidRequestError('The request body is empty: send a JSON object.');
-  return text;
 }
