@@ -1,8 +1,10 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { createCallArrayParser } from '../../../../../functions/gateway/pipeline/output-parsers/call-array.ts';
 import { createHermesParser } from '../../../../../functions/gateway/pipeline/output-parsers/hermes.ts';
 import { createLlama3JsonParser } from '../../../../../functions/gateway/pipeline/output-parsers/llama3-json.ts';
 import { createMistralParser } from '../../../../../functions/gateway/pipeline/output-parsers/mistral.ts';
+import { createNamedCallParser } from '../../../../../functions/gateway/pipeline/output-parsers/named-call.ts';
 import { joinParts, type OutputParser, type OutputPart } from '../../../../../functions/gateway/pipeline/output-parsers/output-part.ts';
 import { createPlainTextParser } from '../../../../../functions/gateway/pipeline/output-parsers/plain-text.ts';
 import { createReasoningParser } from '../../../../../functions/gateway/pipeline/output-parsers/reasoning.ts';
@@ -12,6 +14,8 @@ const parsers: Record<string, () => OutputParser> = {
   hermes: () => createHermesParser(isTool),
   'llama3-json': () => createLlama3JsonParser(isTool),
   mistral: () => createMistralParser(isTool),
+  'call array': () => createCallArrayParser(isTool),
+  'named call': () => createNamedCallParser('now'),
   reasoning: () => createReasoningParser(createPlainTextParser(), { startsInside: false }),
   'reasoning, then hermes': () => createReasoningParser(createHermesParser(isTool), { startsInside: true }),
 };
