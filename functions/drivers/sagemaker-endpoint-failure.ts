@@ -26,7 +26,7 @@ export function containerFailure(status: number, message: string, endpointName: 
 }
 
 /** Turns whatever the SDK throws into ours. Names and fields: the service model of SageMaker Runtime (2017-05-13). */
-export function awsFailure(error: unknown, endpointName: string): GatewayError {
+export function awsFailure(error: unknown, endpointName: string, answerHasBegun: boolean): GatewayError {
   if (error instanceof GatewayError) return error;
   const { name, message, fields } = describeError(error);
   if (name === 'ModelError') {
@@ -39,10 +39,10 @@ export function awsFailure(error: unknown, endpointName: string): GatewayError {
       error,
     );
   }
-  return new EndpointUnavailableError(reasonFor(name, message, fields), endpointName, { cause: error });
+  return new EndpointUnavailableError(reasonFor(name, message, fields, answerHasBegun), endpointName, { cause: error });
 }
 
-function reasonFor(name: string, message: string, fields: Readonly<Record<string, unknown>>): EndpointFailure {
+function reasonFor(name: string, message: string, fields: Readonly<Record<string, unknown>>, answerHasBegun: boolean): EndpointFailure {
   switch (name) {
     case 'ValidationError':
       // Zero copies have no error of their own: "Inference Component has no capacity to process this request."
@@ -57,8 +57,8 @@ function reasonFor(name: string, message: string, fields: Readonly<Record<string
     case 'InternalStreamFailure':
       return 'broken';
     default:
-      // Everything that is said before a stream: 5xx, credentials, signatures, the network.
-      return 'unreachable';
+      // A connection that broke, a frame with a wrong checksum; or before the answer 5xx, credentials, signatures, the network.
+      return answerHasBegun ? 'broken' : 'unreachable';
   }
 }
 

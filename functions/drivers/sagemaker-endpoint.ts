@@ -71,7 +71,7 @@ export function createSageMakerEndpoint(options: SageMakerEndpointOptions = {}):
         if (reader?.done !== true) {
           throw stop.signal.reason === STALLED
             ? new EndpointUnavailableError('stalled', endpointName, { cause: error })
-            : awsFailure(error, endpointName);
+            : awsFailure(error, endpointName, reader !== undefined);
         }
       } finally {
         signal.removeEventListener('abort', stopWithCaller);

@@ -17,13 +17,13 @@ export interface TestRuntime extends AsyncDisposable {
 
 /** The local SageMaker runtime on a free port. */
 export async function startTestRuntime(config: Omit<RuntimeConfigInput, 'region' | 'credentials'>): Promise<TestRuntime> {
-  const server = createRuntimeServer(parseRuntimeConfig({ region: TEST_REGION, credentials: TEST_CREDENTIALS, ...config }));
+  const server = createRuntimeServer(parseRuntimeConfig({ region: TEST_REGION, credentials: { ...TEST_CREDENTIALS }, ...config }));
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
   const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
   return {
     url,
-    client: { endpoint: url, region: TEST_REGION, credentials: TEST_CREDENTIALS },
+    client: { endpoint: url, region: TEST_REGION, credentials: { ...TEST_CREDENTIALS } },
     setFaults: async (...faults) => {
       const response = await fetch(`${url}/_admin/faults`, { method: 'PUT', body: JSON.stringify(parseFaultPlan({ faults })) });
       if (!response.ok) throw new Error(await response.text());

@@ -65,7 +65,7 @@ export function replayThen(recording: Recording, chunks: number, then: Container
 }
 
 function writeHead(response: ServerResponse, { status, headers }: Recording): void {
-  response.writeHead(status, { 'content-type': headers['content-type'] ?? 'application/json' });
+  response.writeHead(status, { 'content-type': String(headers['content-type'] ?? 'application/json') });
   response.flushHeaders();
 }
 

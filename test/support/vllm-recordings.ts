@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import type { CompletionChunk, CompletionUsage } from '../../models/invocation.ts';
 
 /** One exchange with a real vLLM: the body that was sent, and the answer in the chunks that arrived. */
 export interface Recording {
@@ -11,4 +12,21 @@ export interface Recording {
 /** test/fixtures/vllm/README.md says how they were made. */
 export function loadRecording(name: string): Recording {
   return JSON.parse(readFileSync(new URL(`../fixtures/vllm/${name}.json`, import.meta.url), 'utf8'));
+}
+
+/** The choices of each event, or of the whole answer, read without any code of ours: one JSON a `data:` line. */
+export function recordedChoices(recording: Recording): CompletionChunk['choices'] {
+  return recordedJson(recording).flatMap((chunk) => chunk.choices);
+}
+
+export function recordedUsage(recording: Recording): CompletionUsage {
+  const usage = recordedJson(recording).findLast((chunk) => chunk.usage !== undefined)?.usage;
+  if (usage === undefined) throw new Error('the recording has no usage');
+  return usage;
+}
+
+function recordedJson({ headers, chunks }: Recording): CompletionChunk[] {
+  const text = chunks.join('');
+  if (headers['content-type'] === 'application/json') return [JSON.parse(text)];
+  return [...text.matchAll(/^data: (\{.*\})$/gm)].map(([, json = '']) => JSON.parse(json));
 }

@@ -26,7 +26,7 @@ const scenarios: Readonly<
 > = {
   'stream-length': { body: { ...streamed, prompt: FRANCE, max_tokens: 8 } },
   'stream-eos': { body: { ...streamed, prompt: SHORT_CHAT, max_tokens: 96 } },
-  'stream-stop-token': { body: { ...streamed, prompt: FRANCE, max_tokens: 40, stop_token_ids: [4649] } },
+  'stream-stop-token': { body: { ...streamed, prompt: FRANCE, max_tokens: 40, stop_token_ids: [2988] } },
   'stream-logprobs': { body: { ...streamed, prompt: FRANCE, max_tokens: 5, logprobs: 3, return_tokens_as_token_ids: true } },
   'stream-logprobs-zero': { body: { ...streamed, prompt: FRANCE, max_tokens: 3, logprobs: 0, return_tokens_as_token_ids: true } },
   'stream-sampled': { body: { ...streamed, prompt: FRANCE, max_tokens: 12, temperature: 1, top_p: 0.9, seed: 7 } },

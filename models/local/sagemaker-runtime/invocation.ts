@@ -72,7 +72,7 @@ export async function answerInvocation(invocation: Invocation, response: ServerR
     if (stop.signal.aborted && stop.signal.reason !== TIME_OUT) return; // nobody is left to hear it
     if (error instanceof RuntimeError || response.headersSent) throw error;
     if (stop.signal.aborted) throw modelError(0, TIMED_OUT_MESSAGE, endpointName, config.region);
-    throw modelError(0, 'The container closed the connection without an answer.', endpointName, config.region);
+    throw modelError(500, 'The container closed the connection without an answer.', endpointName, config.region);
   } finally {
     clearTimeout(timer);
     stop.abort(); // a container that is still at work is told

@@ -1,6 +1,7 @@
 /** A container's bytes, as PayloadParts of an event stream, with what a fault plan does to them. */
 import { once } from 'node:events';
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { EventCounter } from './event-counter.ts';
 import { corruptPart, exceptionFrame, payloadPart } from './event-frames.ts';
 import type { Fault } from './faults.ts';
@@ -15,6 +16,9 @@ export interface StreamOptions {
   readonly stopped: AbortSignal;
   readonly timedOut: () => boolean;
 }
+
+/** A reset discards what its receiver has not read yet: it comes after a moment, so that the events before it mostly arrive. */
+const READ_BEFORE_RESET_MS = 30;
 
 type StreamFaultPlan = Extract<Fault, { afterEvents: number }>;
 
@@ -65,6 +69,7 @@ async function breakStream(fault: StreamFaultPlan, rest: Uint8Array, response: S
       response.end(corruptPart(rest));
       return;
     case 'reset':
+      await sleep(READ_BEFORE_RESET_MS, undefined, { signal: stopped });
       response.socket?.resetAndDestroy();
       return;
     case 'stall':
