@@ -34,6 +34,14 @@ const servedModelSchema = v.strictObject({
   contextLength: positiveInteger,
   /** Ids that end an answer (end of sequence, end of turn). */
   stopTokenIds: v.pipe(v.array(tokenId), v.minLength(1)),
+  /** How the model's family marks up what it writes; what is left out, the model does not do by itself. */
+  output: v.optional(
+    v.strictObject({
+      toolCalls: v.optional(v.picklist(['hermes', 'llama3-json', 'mistral'])),
+      /** `think`: thoughts in `<think>` tags; `think-open`: the chat template has written the opening tag already. */
+      reasoning: v.optional(v.picklist(['think', 'think-open'])),
+    }),
+  ),
   endpoint: v.strictObject({ name: v.pipe(v.string(), v.nonEmpty()), inferenceComponent: v.optional(v.string()) }),
   deployment: v.optional(deploymentSchema),
 });

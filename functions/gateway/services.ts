@@ -23,9 +23,16 @@ export interface EndpointRequest {
   readonly maxTokens: number;
   readonly stopTokenIds: readonly number[];
   readonly sampling: SamplingOptions;
+  /** What the output is constrained to; `undefined` leaves it free. An endpoint that cannot enforce it refuses. */
+  readonly grammar?: Grammar;
   /** Log-probabilities of the sampled token and this many alternatives; `undefined` asks for none. At most 20. */
   readonly topLogprobs?: number;
 }
+
+/** A form that the engine enforces by masking tokens. */
+export type Grammar =
+  | { readonly type: 'json-object' }
+  | { readonly type: 'json-schema'; readonly schema: Readonly<Record<string, unknown>> };
 
 export interface SamplingOptions {
   readonly temperature: number;

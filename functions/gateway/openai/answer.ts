@@ -1,17 +1,22 @@
 /** What both kinds of answer share: identity, usage, and the collecting of a whole answer. */
 import type { CompletionUsage } from 'openai/resources/completions';
 import type { FinishReason, GenerationEvent, TokenDetail, Usage } from '../pipeline/generation-request.ts';
+import type { Ids } from '../services.ts';
 
 /** One `id` and one `created` for the whole answer, in every chunk. */
 export interface AnswerHead {
   readonly id: string;
   /** Unix time in seconds. */
   readonly created: number;
+  /** Names the calls of tools. */
+  readonly ids: Ids;
 }
 
 export interface CollectedChoice {
   readonly index: number;
-  readonly text: string;
+  readonly content: string;
+  readonly reasoning: string;
+  readonly calls: readonly { readonly name: string; readonly arguments: string }[];
   readonly tokens: readonly TokenDetail[];
   readonly finishReason: FinishReason;
   readonly usage: Usage;
@@ -19,22 +24,54 @@ export interface CollectedChoice {
 
 /** Reads a generation to its end. Choices come sorted by index. */
 export async function collectAnswer(events: AsyncIterable<GenerationEvent>): Promise<readonly CollectedChoice[]> {
-  const open = new Map<number, { text: string; tokens: TokenDetail[] }>();
+  const open = new Map<number, ChoiceCollector>();
   const choices: CollectedChoice[] = [];
   for await (const event of events) {
-    const choice = open.get(event.index) ?? { text: '', tokens: [] };
+    const choice = open.get(event.index) ?? new ChoiceCollector();
     open.set(event.index, choice);
     switch (event.type) {
-      case 'text-delta':
-        choice.text += event.text;
-        choice.tokens.push(...event.tokens);
+      case 'delta':
+        choice.add(event);
         break;
       case 'choice-end':
-        choices.push({ index: event.index, ...choice, finishReason: event.finishReason, usage: event.usage });
+        choices.push({ index: event.index, ...choice.collected(), finishReason: event.finishReason, usage: event.usage });
         break;
     }
   }
   return choices.sort((one, other) => one.index - other.index);
+}
+
+class ChoiceCollector {
+  #content = '';
+  #reasoning = '';
+  readonly #calls: { name: string; arguments: string }[] = [];
+  readonly #tokens: TokenDetail[] = [];
+
+  add({ parts, tokens }: Extract<GenerationEvent, { type: 'delta' }>): void {
+    this.#tokens.push(...tokens);
+    for (const part of parts) {
+      switch (part.type) {
+        case 'content':
+          this.#content += part.text;
+          break;
+        case 'reasoning':
+          this.#reasoning += part.text;
+          break;
+        case 'tool-call':
+          this.#calls.push({ name: part.name, arguments: '' });
+          break;
+        case 'tool-arguments': {
+          const call = this.#calls[part.call];
+          if (call !== undefined) call.arguments += part.text;
+          break;
+        }
+      }
+    }
+  }
+
+  collected() {
+    return { content: this.#content, reasoning: this.#reasoning, calls: this.#calls, tokens: this.#tokens };
+  }
 }
 
 /** Sums usage over choices. A prompt's tokens count once, however many choices it has, as OpenAI counts them. */

@@ -1,7 +1,7 @@
 /** `POST /v1/chat/completions`, in. https://platform.openai.com/docs/api-reference/chat/create */
 import * as v from 'valibot';
-import type { ChatMessage } from '../../../layers/tokenizer/index.ts';
 import { InvalidRequestError } from '../errors.ts';
+import { messages, readMessage } from './chat-messages.ts';
 import { parseBody } from './parse-body.ts';
 import {
   boolean,
@@ -15,48 +15,42 @@ import {
   readStop,
   string,
 } from './request-fields.ts';
+import { jsonObject, readResponseFormat, readToolUse, toolFields } from './tool-fields.ts';
 
-const textPart = v.strictObject({ type: v.literal('text'), text: string });
-const contentParts = v.pipe(
-  v.array(
-    v.pipe(
-      v.looseObject({ type: string }, 'must be a content part.'),
-      v.rawTransform(({ dataset, addIssue, NEVER }) => {
-        const part = v.safeParse(textPart, dataset.value);
-        if (part.success) return part.output;
-        addIssue({
-          message:
-            dataset.value.type === 'text'
-              ? 'a `text` part takes `text` and nothing else.'
-              : `content parts of type \`${dataset.value.type.slice(0, 64)}\` are not served: this model reads text only.`,
-        });
-        return NEVER;
-      }),
-    ),
+const refused = (why: string) => nullish(v.never(why));
+const metadata = v.pipe(
+  v.record(
+    v.pipe(string, v.maxLength(64, 'keys have at most 64 characters.')),
+    v.pipe(string, v.maxLength(512, 'values have at most 512 characters.')),
+    'must be an object of strings.',
   ),
-  v.minLength(1, 'must have at least one part.'),
-);
-const content = v.union([string, contentParts], 'must be a string or an array of text parts.');
-
-const message = v.variant(
-  'role',
-  [
-    v.strictObject({ role: v.picklist(['system', 'developer', 'user']), content, name: nullish(string) }),
-    v.strictObject({ role: v.literal('assistant'), content, name: nullish(string), refusal: nullish(string) }),
-  ],
-  (issue) =>
-    issue.expected?.startsWith('"') || issue.expected?.startsWith('(')
-      ? 'must be one of system, developer, user, assistant.'
-      : 'must be a message object.',
+  v.check((pairs) => Object.keys(pairs).length <= 16, 'takes at most 16 pairs.'),
 );
 
 const schema = v.strictObject({
   ...generationFields,
-  messages: v.pipe(v.array(message, 'must be an array of messages.'), v.minLength(1, 'must have at least one message.')),
+  ...toolFields,
+  messages,
   max_tokens: nullish(maxTokens),
   max_completion_tokens: nullish(maxTokens),
   logprobs: nullish(boolean),
   top_logprobs: nullish(integerBetween(0, 20)),
+  metadata: nullish(metadata),
+  store: nullish(boolean),
+  service_tier: nullish(
+    v.picklist(['auto', 'default', 'flex', 'scale', 'priority'], 'must be one of auto, default, flex, scale, priority.'),
+  ),
+  modalities: nullish(v.array(v.literal('text', 'this model writes text only.'), 'must be an array.')),
+  /** Hints that change neither what is right nor what is charged. */
+  prediction: nullish(jsonObject),
+  reasoning_effort: nullish(
+    v.picklist(['none', 'minimal', 'low', 'medium', 'high', 'xhigh'], 'must be one of none, minimal, low, medium, high, xhigh.'),
+  ),
+  verbosity: nullish(v.picklist(['low', 'medium', 'high'], 'must be one of low, medium, high.')),
+  audio: refused('audio is not served: this model writes text only.'),
+  web_search_options: refused('web search is not served.'),
+  functions: refused("has been replaced by 'tools'."),
+  function_call: refused("has been replaced by 'tool_choice'."),
 });
 
 /** @throws {InvalidRequestError} naming the field at fault. */
@@ -66,6 +60,8 @@ export function parseChatRequest(body: unknown, requestId: string): ParsedReques
     throw new InvalidRequestError("'top_logprobs' needs 'logprobs' to be true.", { param: 'top_logprobs' });
   }
   const limit = chat.max_completion_tokens ?? chat.max_tokens;
+  const toolUse = readToolUse(chat);
+  const grammar = readResponseFormat(chat);
   return {
     request: {
       requestId,
@@ -77,18 +73,10 @@ export function parseChatRequest(body: unknown, requestId: string): ParsedReques
       maxTokensParam: typeof chat.max_completion_tokens === 'number' ? 'max_completion_tokens' : 'max_tokens',
       sampling: readSampling(chat),
       stop: readStop(chat),
+      ...(toolUse === undefined ? {} : { toolUse }),
+      ...(grammar === undefined ? {} : { grammar }),
       ...(chat.logprobs === true ? { topLogprobs: chat.top_logprobs ?? 0 } : {}),
     },
     delivery: readDelivery(chat),
-  };
-}
-
-type WireMessage = v.InferOutput<typeof message>;
-
-/** Open models know no developer role: it is OpenAI's newer name for system. Text parts are joined with a line break, as vLLM does. */
-function readMessage(wire: WireMessage): ChatMessage {
-  return {
-    role: wire.role === 'developer' ? 'system' : wire.role,
-    content: typeof wire.content === 'string' ? wire.content : wire.content.map((part) => part.text).join('\n'),
   };
 }

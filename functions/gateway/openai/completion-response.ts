@@ -1,6 +1,6 @@
 /** `POST /v1/completions`, out. https://platform.openai.com/docs/api-reference/completions/object */
 import type { Completion, CompletionChoice } from 'openai/resources/completions';
-import type { GenerationEvent, GenerationRequest, TokenDetail } from '../pipeline/generation-request.ts';
+import type { FinishReason, GenerationEvent, GenerationRequest, TokenDetail } from '../pipeline/generation-request.ts';
 import { type AnswerHead, collectAnswer, encodeUsage, sumUsage, UsageTotal } from './answer.ts';
 import type { Delivery } from './request-fields.ts';
 
@@ -18,9 +18,9 @@ export async function encodeCompletion(
     model: request.modelId,
     choices: choices.map((choice) => ({
       index: choice.index,
-      text: choice.text,
+      text: choice.content,
       logprobs: request.topLogprobs === undefined ? null : encodeLogprobs(choice.tokens, 0),
-      finish_reason: choice.finishReason,
+      finish_reason: encodeFinishReason(choice.finishReason),
     })),
     usage: encodeUsage(sumUsage(choices, request.choicesPerPrompt)),
   };
@@ -54,24 +54,31 @@ export async function* encodeCompletionChunks(
     const { index } = event;
     const offset = textLength.get(index) ?? 0;
     switch (event.type) {
-      case 'text-delta':
-        textLength.set(index, offset + event.text.length);
+      case 'delta': {
+        const text = event.parts.map((part) => ('text' in part ? part.text : '')).join('');
+        textLength.set(index, offset + text.length);
         yield chunk([
           {
             index,
-            text: event.text,
+            text,
             logprobs: request.topLogprobs === undefined ? null : encodeLogprobs(event.tokens, offset),
             finish_reason: null,
           },
         ]);
         break;
+      }
       case 'choice-end':
         usage.add(event);
-        yield chunk([{ index, text: '', logprobs: null, finish_reason: event.finishReason }]);
+        yield chunk([{ index, text: '', logprobs: null, finish_reason: encodeFinishReason(event.finishReason) }]);
         break;
     }
   }
   if (delivery.includeUsage) yield { ...chunk([]), usage: encodeUsage(usage.total()) };
+}
+
+/** A bare completion offers no tools, so it never ends with a call. */
+function encodeFinishReason(reason: FinishReason): 'stop' | 'length' {
+  return reason === 'length' ? 'length' : 'stop';
 }
 
 /** GPT-3's shape: parallel arrays. Offsets count UTF-16 units of the answer's text, token by token. */

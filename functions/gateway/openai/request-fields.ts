@@ -48,7 +48,11 @@ export const generationFields = {
   logit_bias: nullish(logitBias),
   seed: nullish(integerBetween(-MAX_SEED, MAX_SEED)),
   stop: nullish(stop),
+  /** Names of the caller's own user, for abuse reports: nothing here depends on them. */
   user: nullish(string),
+  safety_identifier: nullish(string),
+  /** A hint for caches: prefixes are found by their tokens here. */
+  prompt_cache_key: nullish(string),
   /** Not OpenAI's: vLLM's and most open servers' name for the same thing. */
   top_k: nullish(integerBetween(-1, MAX_TOKEN_ID)),
 };
@@ -78,10 +82,16 @@ export function readStop(body: GenerationFields): readonly string[] {
 export interface Delivery {
   readonly stream: boolean;
   readonly includeUsage: boolean;
+  /** Whether each delta hides its length. */
+  readonly obfuscate: boolean;
 }
 
 export function readDelivery(body: GenerationFields): Delivery {
-  return { stream: body.stream ?? false, includeUsage: body.stream_options?.include_usage ?? false };
+  return {
+    stream: body.stream ?? false,
+    includeUsage: body.stream_options?.include_usage ?? false,
+    obfuscate: body.stream_options?.include_obfuscation ?? true,
+  };
 }
 
 /** A request with the way its answer is to be delivered. */

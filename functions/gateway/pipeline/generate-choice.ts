@@ -1,7 +1,7 @@
 import { createDetokenizer, type Tokenizer } from '../../../layers/tokenizer/index.ts';
 import type { LoadedModel } from '../served-models.ts';
-import type { Endpoint, EndpointEvent, EndpointRequest, SampledTokenLogprob } from '../services.ts';
-import type { ChoiceEvent, FinishReason, GenerationRequest, TokenDetail } from './generation-request.ts';
+import type { Endpoint, EndpointEvent, EndpointRequest, Grammar, SampledTokenLogprob } from '../services.ts';
+import type { FinishReason, GenerationRequest, TextEvent, TokenDetail } from './generation-request.ts';
 import type { ChoicePlan } from './plan-choices.ts';
 
 /** Asks the endpoint for one answer: ids in, ids out. */
@@ -10,6 +10,7 @@ export function invokeEndpoint(
   model: LoadedModel,
   plan: ChoicePlan,
   request: GenerationRequest,
+  grammar: Grammar | undefined,
   signal: AbortSignal,
 ): AsyncIterable<EndpointEvent> {
   const { name, inferenceComponent } = model.served.endpoint;
@@ -21,6 +22,7 @@ export function invokeEndpoint(
     maxTokens: plan.maxTokens,
     stopTokenIds: model.served.stopTokenIds,
     sampling: plan.seed === undefined ? sampling : { ...sampling, seed: plan.seed },
+    ...(grammar === undefined ? {} : { grammar }),
     ...(request.topLogprobs === undefined ? {} : { topLogprobs: request.topLogprobs }),
   };
   return endpoint.invoke(invocation, signal);
@@ -35,12 +37,12 @@ export async function* detokenizeChoice(
   model: LoadedModel,
   plan: ChoicePlan,
   stop: readonly string[],
-): AsyncGenerator<ChoiceEvent> {
+): AsyncGenerator<TextEvent> {
   const { tokenizer } = model;
   const detokenizer = createDetokenizer(tokenizer, { stop, skipSpecialTokens: true });
   const stopTokenIds = new Set(model.served.stopTokenIds);
   let completionTokens = 0;
-  const end = (finishReason: FinishReason, cachedPromptTokens: number): ChoiceEvent => ({
+  const end = (finishReason: FinishReason, cachedPromptTokens: number): TextEvent => ({
     type: 'choice-end',
     finishReason,
     usage: { promptTokens: plan.promptTokenIds.length, completionTokens, cachedPromptTokens },

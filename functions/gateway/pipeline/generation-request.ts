@@ -1,6 +1,8 @@
 /** A request in our words: what the OpenAI layer parses into and what the pipeline reads. */
 import type { ChatMessage } from '../../../layers/tokenizer/index.ts';
-import type { SamplingOptions } from '../services.ts';
+import type { Grammar, SamplingOptions } from '../services.ts';
+import type { OutputPart } from './output-parsers/output-part.ts';
+import type { ToolUse } from './tools.ts';
 
 export type Prompt =
   | { readonly type: 'messages'; readonly messages: readonly ChatMessage[] }
@@ -21,6 +23,9 @@ export interface GenerationRequest {
   readonly maxTokensParam: 'max_tokens' | 'max_completion_tokens';
   readonly sampling: SamplingOptions;
   readonly stop: readonly string[];
+  readonly toolUse?: ToolUse;
+  /** What the answer is constrained to, unless a tool is called. */
+  readonly grammar?: Grammar;
   readonly topLogprobs?: number;
 }
 
@@ -40,12 +45,22 @@ export interface TokenDetail {
   readonly top: readonly { readonly token: string; readonly bytes: Uint8Array; readonly logprob: number }[];
 }
 
-export type FinishReason = 'stop' | 'length';
+/** How the model came to its end. */
+export type FinishReason = 'stop' | 'length' | 'tool-calls';
 
-/** What one choice produces, in order; exactly one `choice-end` closes it. */
+/** What one choice says, as text; exactly one `choice-end` closes it. */
+export type TextEvent = { readonly type: 'text-delta'; readonly text: string; readonly tokens: readonly TokenDetail[] } | ChoiceEnd;
+
+/** What one choice says, understood. */
 export type ChoiceEvent =
-  | { readonly type: 'text-delta'; readonly text: string; readonly tokens: readonly TokenDetail[] }
-  | { readonly type: 'choice-end'; readonly finishReason: FinishReason; readonly usage: Usage };
+  | { readonly type: 'delta'; readonly parts: readonly OutputPart[]; readonly tokens: readonly TokenDetail[] }
+  | ChoiceEnd;
+
+export interface ChoiceEnd {
+  readonly type: 'choice-end';
+  readonly finishReason: FinishReason;
+  readonly usage: Usage;
+}
 
 /** A choice's event with the index of its choice. */
 export type GenerationEvent = ChoiceEvent & { readonly index: number };

@@ -3,7 +3,9 @@ import { chooseModel } from './choose-model.ts';
 import { detokenizeChoice, invokeEndpoint } from './generate-choice.ts';
 import type { GenerationEvent, GenerationRequest } from './generation-request.ts';
 import { mergeChoices } from './merge-choices.ts';
+import { parseOutput } from './parse-output.ts';
 import { planChoices } from './plan-choices.ts';
+import { planOutput } from './plan-output.ts';
 import { tokenizePrompt } from './tokenize-prompt.ts';
 
 /**
@@ -14,11 +16,13 @@ export async function* runGeneration(services: Services, request: GenerationRequ
   const model = chooseModel(services.models, request.modelId);
   const prompts = await Promise.all(request.prompts.map((prompt) => tokenizePrompt(model, prompt, request.promptParam, signal)));
   const plans = planChoices(model, prompts, request);
+  const { grammar, createParser } = planOutput(model, request);
   const stop = new AbortController();
   const running = AbortSignal.any([signal, stop.signal]);
-  const choices = plans.map((plan) => ({
-    index: plan.index,
-    events: detokenizeChoice(invokeEndpoint(services.endpoint, model, plan, request, running), model, plan, request.stop),
-  }));
+  const choices = plans.map((plan) => {
+    const generated = invokeEndpoint(services.endpoint, model, plan, request, grammar, running);
+    const text = detokenizeChoice(generated, model, plan, request.stop);
+    return { index: plan.index, events: parseOutput(text, createParser()) };
+  });
   yield* mergeChoices(choices, stop);
 }

@@ -30,7 +30,7 @@ export async function answerGeneration(
 ): Promise<Response> {
   const requestId = c.get('requestId');
   const { request, delivery } = format.parse(await readJsonBody(c), requestId);
-  const head = { id: services.ids.create(format.idPrefix), created: Math.floor(services.clock.now() / 1000) };
+  const head = { id: services.ids.create(format.idPrefix), created: Math.floor(services.clock.now() / 1000), ids: services.ids };
   const gone = new AbortController();
   const events = await begin(runGeneration(services, request, AbortSignal.any([gone.signal, c.req.raw.signal])));
   if (!delivery.stream) return c.json(await format.encodeWhole(events, request, head));
