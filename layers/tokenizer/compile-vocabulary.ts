@@ -1,0 +1,124 @@
+/**
+ * Builds a compiled vocabulary from tokens and merges, whatever file they came from.
+ *
+ * Of all merges that could join two tokens into T, byte pair encoding only ever uses one: the last merge when T's own bytes are encoded
+ * alone. (Until T appears nothing has crossed its two outer borders, so its inside went as it goes alone.) The file therefore keeps one
+ * pair a token, and a token whose bytes encode to something else alone ("unreachable") keeps none: no merge ever makes it.
+ */
+import { computeCharacterClasses } from './character-class.ts';
+import { VocabularyError } from './errors.ts';
+import { buildHashTable, hashBytes, hashPair, idBitsFor } from './hash-table.ts';
+import { NO_TOKEN, type VocabularySettings, writeVocabulary } from './vocabulary-file.ts';
+
+/** What a merge makes, and how early it comes. */
+export interface Merge {
+  readonly rank: number;
+  readonly id: number;
+}
+
+export interface VocabularySource {
+  readonly settings: VocabularySettings;
+  /** Bytes by id, control tokens included; `undefined` is an id without a token. */
+  readonly tokens: readonly (Uint8Array | undefined)[];
+  readonly controlTokens: readonly { readonly id: number; readonly special: boolean }[];
+  readonly findMerge: (left: number, right: number) => Merge | undefined;
+  /** True when a piece that is a token is that token, even one that no merge makes (tiktoken; Hugging Face's `ignore_merges`). */
+  readonly wholePieces: boolean;
+}
+
+const MAX_TOKENS = 2 ** 22;
+/** The encoder relies on a token being much shorter than its window. */
+const MAX_TOKEN_BYTES = 1024;
+
+/** @throws {VocabularyError} a vocabulary that cannot be reproduced exactly. */
+export function compileVocabulary(source: VocabularySource): Uint8Array {
+  const { tokens, settings } = source;
+  if (tokens.length === 0 || tokens.length > MAX_TOKENS) {
+    throw new VocabularyError(`A vocabulary has 1 to ${MAX_TOKENS} tokens, this one has ${tokens.length}.`);
+  }
+  const isControl = new Uint8Array(tokens.length);
+  for (const { id } of source.controlTokens) isControl[id] = 1;
+
+  const byteTokens = new Uint32Array(256).fill(NO_TOKEN);
+  for (const [id, bytes] of tokens.entries()) {
+    if (bytes?.length === 1 && isControl[id] === 0 && byteTokens[bytes[0] as number] === NO_TOKEN) byteTokens[bytes[0] as number] = id;
+  }
+
+  const mergePairs = new Uint32Array(tokens.length * 2).fill(NO_TOKEN);
+  const ranks = new Uint32Array(tokens.length);
+  const pieces: number[] = [];
+  const merged: number[] = [];
+  for (const [id, bytes] of tokens.entries()) {
+    if (bytes === undefined || isControl[id] === 1) continue;
+    if (bytes.length > MAX_TOKEN_BYTES) throw new VocabularyError(`Token ${id} has ${bytes.length} bytes, the most is ${MAX_TOKEN_BYTES}.`);
+    if (bytes.length === 1) {
+      if (byteTokens[bytes[0] as number] === id) pieces.push(id);
+      continue;
+    }
+    const last = findLastMerge(bytes, byteTokens, source.findMerge);
+    if (last?.id === id) {
+      mergePairs.set([last.left, last.right], id * 2);
+      ranks[id] = last.rank;
+      merged.push(id);
+      pieces.push(id);
+    } else if (source.wholePieces) {
+      pieces.push(id);
+    }
+  }
+
+  const tokenOffsets = new Uint32Array(tokens.length + 1);
+  for (const [id, bytes] of tokens.entries()) tokenOffsets[id + 1] = (tokenOffsets[id] as number) + (bytes?.length ?? 0);
+  const tokenBytes = new Uint8Array(tokenOffsets[tokens.length] as number);
+  for (const [id, bytes] of tokens.entries()) if (bytes !== undefined) tokenBytes.set(bytes, tokenOffsets[id]);
+
+  const idBits = idBitsFor(tokens.length);
+  const spanHash = (id: number) => hashBytes(tokenBytes, tokenOffsets[id] as number, tokenOffsets[id + 1] as number);
+  const pairHash = (id: number) => hashPair(mergePairs[id * 2] as number, mergePairs[id * 2 + 1] as number);
+  const classes = computeCharacterClasses();
+  const inRankOrder = merged.every((id, index) => index === 0 || (ranks[merged[index - 1] as number] as number) < (ranks[id] as number));
+  const controlTokens = source.controlTokens.map(({ id, special }) => id * 2 + (special ? 1 : 0)).sort((a, b) => a - b);
+  return writeVocabulary({
+    settings,
+    tokenOffsets,
+    tokenBytes,
+    controlTokens: Uint32Array.from(controlTokens),
+    tokenSlots: buildHashTable(pieces, spanHash, idBits),
+    mergePairs,
+    mergeSlots: buildHashTable(merged, pairHash, idBits),
+    mergeRanks: inRankOrder ? new Uint32Array(0) : ranks,
+    byteTokens,
+    classBlocks: classes.blocks,
+    classRows: classes.rows,
+  });
+}
+
+interface LastMerge extends Merge {
+  readonly left: number;
+  readonly right: number;
+}
+
+/** Encodes one token's bytes by the book: lowest rank first, leftmost first. `undefined` when they do not end as one token. */
+function findLastMerge(
+  bytes: Uint8Array,
+  byteTokens: Uint32Array,
+  findMerge: (left: number, right: number) => Merge | undefined,
+): LastMerge | undefined {
+  const parts = Array.from(bytes, (byte) => byteTokens[byte] as number);
+  if (parts.includes(NO_TOKEN)) return undefined;
+  const merges = parts.slice(1).map((right, index) => findMerge(parts[index] as number, right));
+  let last: LastMerge | undefined;
+  while (merges.length > 0) {
+    let best = -1;
+    for (const [index, merge] of merges.entries()) {
+      if (merge !== undefined && (best < 0 || merge.rank < (merges[best] as Merge).rank)) best = index;
+    }
+    const merge = merges[best];
+    if (merge === undefined) return undefined;
+    last = { ...merge, left: parts[best] as number, right: parts[best + 1] as number };
+    parts.splice(best, 2, merge.id);
+    merges.splice(best, 1);
+    if (best > 0) merges[best - 1] = findMerge(parts[best - 1] as number, merge.id);
+    if (best < merges.length) merges[best] = findMerge(merge.id, parts[best + 1] as number);
+  }
+  return last;
+}

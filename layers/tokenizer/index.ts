@@ -1,0 +1,7 @@
+/** The tokenizer's front door. */
+export type { ChatMessage, ChatTool, TextPart } from './chat-messages.ts';
+export { type ChatTemplate, type ChatTemplateInput, compileChatTemplate, type TemplateTokens } from './chat-template.ts';
+export { compileGguf, type GgufTokenizer } from './compile-gguf.ts';
+export { createDetokenizer, type DetokenizedToken, type Detokenizer, type DetokenizerOptions } from './detokenizer.ts';
+export { ChatTemplateError, UnknownTokenError, VocabularyError } from './errors.ts';
+export { type DecodeOptions, loadTokenizer, type Tokenizer } from './tokenizer.ts';

@@ -1,0 +1,112 @@
+/**
+ * Runs plain text through the pre-tokenizer and the byte pair encoder in steps of bounded work. Text is taken in chunks, cut only where
+ * every pre-tokenizer cuts and no normalization joins: before ` x` after a visible character, and before `x` after a line feed.
+ */
+import type { BytePairEncoder, LongPiece } from './byte-pair-encoder.ts';
+import { WINDOW_BYTES } from './byte-pair-encoder.ts';
+import type { PieceScanner } from './pre-tokenizer.ts';
+import type { VocabularySettings } from './vocabulary-file.ts';
+
+/** UTF-16 code units that are taken at once, unless a run without a safe cut is longer. */
+const CHUNK_UNITS = 2 ** 14;
+/** Bytes of pieces that one step encodes. */
+const STEP_BYTES = 2 ** 14;
+
+const utf8 = new TextEncoder();
+
+export interface EncodingRun {
+  readonly text: string;
+  /** Code units before this are taken. */
+  taken: number;
+  bytes: Uint8Array;
+  at: number;
+  end: number;
+  longPiece: LongPiece | undefined;
+}
+
+export class PlainTextEncoder {
+  readonly #encoder: BytePairEncoder;
+  readonly #scan: PieceScanner;
+  readonly #settings: VocabularySettings;
+
+  constructor(encoder: BytePairEncoder, scan: PieceScanner, settings: VocabularySettings) {
+    this.#encoder = encoder;
+    this.#scan = scan;
+    this.#settings = settings;
+  }
+
+  begin(text: string): EncodingRun {
+    const needsSpace = this.#settings.addPrefixSpace && text !== '' && !/^\p{White_Space}/u.test(text);
+    return { text: needsSpace ? ` ${text}` : text, taken: 0, bytes: new Uint8Array(0), at: 0, end: 0, longPiece: undefined };
+  }
+
+  /** Does a bounded amount of work. @returns true when the run is done. */
+  step(run: EncodingRun): boolean {
+    const encoder = this.#encoder;
+    if (run.longPiece !== undefined) {
+      for (let windows = STEP_BYTES / WINDOW_BYTES; windows > 0; windows--) {
+        if (encoder.continueLongPiece(run.longPiece)) {
+          run.longPiece = undefined;
+          break;
+        }
+      }
+      return false;
+    }
+    if (run.at === run.end) {
+      if (run.taken === run.text.length) return true;
+      this.#takeChunk(run);
+    }
+    const { bytes, end } = run;
+    const scan = this.#scan;
+    const pause = Math.min(end, run.at + STEP_BYTES);
+    let at = run.at;
+    while (at < pause) {
+      const pieceEnd = scan(bytes, at, end);
+      if (pieceEnd - at > WINDOW_BYTES) {
+        run.longPiece = encoder.beginLongPiece(bytes, at, pieceEnd);
+        at = pieceEnd;
+        break;
+      }
+      encoder.encodePiece(bytes, at, pieceEnd);
+      at = pieceEnd;
+    }
+    run.at = at;
+    return false;
+  }
+
+  #takeChunk(run: EncodingRun): void {
+    const { text, taken } = run;
+    const cut = text.length - taken <= CHUNK_UNITS ? text.length : findSafeCut(text, taken, taken + CHUNK_UNITS);
+    const part = taken === 0 && cut === text.length ? text : text.slice(taken, cut);
+    const chunk = this.#settings.normalization === 'nfc' ? part.normalize('NFC') : part;
+    if (run.bytes.length < chunk.length * 3) run.bytes = new Uint8Array(chunk.length * 3);
+    run.end = utf8.encodeInto(chunk, run.bytes).written;
+    run.at = 0;
+    run.taken = cut;
+  }
+}
+
+/** The last safe cut before `limit`, else the first one after it, else the end. */
+function findSafeCut(text: string, from: number, limit: number): number {
+  for (let at = limit; at > from + 1; at--) if (isSafeCut(text, at)) return at;
+  for (let at = limit + 1; at < text.length; at++) if (isSafeCut(text, at)) return at;
+  return text.length;
+}
+
+function isSafeCut(text: string, at: number): boolean {
+  const before = text.charCodeAt(at - 1);
+  const after = text.charCodeAt(at);
+  if (before === 0x0a) return isPlainLetter(after);
+  return after === 0x20 && isVisible(before) && isPlainLetter(text.charCodeAt(at + 1));
+}
+
+/** A to Z, a to z, or a unified ideograph. */
+function isPlainLetter(unit: number): boolean {
+  const folded = unit | 0x20;
+  return (folded >= 0x61 && folded <= 0x7a) || (unit >= 0x4e00 && unit <= 0x9fff);
+}
+
+/** Printable ASCII or a unified ideograph: certainly no white space. */
+function isVisible(unit: number): boolean {
+  return (unit > 0x20 && unit < 0x7f) || (unit >= 0x4e00 && unit <= 0x9fff);
+}

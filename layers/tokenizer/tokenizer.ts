@@ -1,0 +1,141 @@
+import { BytePairEncoder } from './byte-pair-encoder.ts';
+import { UnknownTokenError } from './errors.ts';
+import { createPieceScanner } from './pre-tokenizer.ts';
+import { type EncodingRun, PlainTextEncoder } from './text-encoder.ts';
+import { readVocabulary, type Vocabulary } from './vocabulary-file.ts';
+
+export interface DecodeOptions {
+  /** Leaves out the tokens that `isSpecial` names. */
+  readonly skipSpecialTokens?: boolean;
+}
+
+/** One model's tokenizer: exact, and linear in the length of the text. */
+export interface Tokenizer {
+  /** SHA-256 (hex) of the compiled vocabulary: it names the tokenizer everywhere. */
+  readonly digest: string;
+  /** Ids are 0 to `vocabularySize - 1`; some of them may be unused. */
+  readonly vocabularySize: number;
+  /** Plain text: what looks like a control token stays text. An unpaired surrogate is U+FFFD. */
+  encode(text: string): Uint32Array;
+  /** The same ids, without holding the event loop for long. Rejects with the signal's reason. */
+  encodeAsync(text: string, signal?: AbortSignal): Promise<Uint32Array>;
+  /** The number of tokens; stops early, at some number above `limit`, once there are more. */
+  count(text: string, limit?: number): number;
+  /** @throws {UnknownTokenError} */
+  decode(ids: Iterable<number>, options?: DecodeOptions): string;
+  /** The token's own bytes, which need not be whole UTF-8. Do not change them. @throws {UnknownTokenError} */
+  tokenBytes(id: number): Uint8Array;
+  /** Whether Hugging Face calls the token special, so that `skipSpecialTokens` leaves it out. */
+  isSpecial(id: number): boolean;
+  /** Contents of all control tokens, by id. */
+  readonly controlTokens: readonly string[];
+  /** Contents of the tokens that begin and end a sequence, where the vocabulary names them. */
+  readonly bosToken: string | undefined;
+  readonly eosToken: string | undefined;
+  /** The id of a control token by its exact content. */
+  specialTokenId(content: string): number | undefined;
+}
+
+/**
+ * @param file a compiled vocabulary; the tokenizer reads from these bytes, so do not change them.
+ * @throws {VocabularyError} a damaged file or another format version.
+ */
+export function loadTokenizer(file: Uint8Array): Tokenizer {
+  const { vocabulary, digest } = readVocabulary(file);
+  return new ByteLevelTokenizer(vocabulary, digest);
+}
+
+const text8 = new TextDecoder('utf-8', { ignoreBOM: true });
+
+class ByteLevelTokenizer implements Tokenizer {
+  readonly digest: string;
+  readonly vocabularySize: number;
+  readonly bosToken: string | undefined;
+  readonly eosToken: string | undefined;
+  readonly #vocabulary: Vocabulary;
+  readonly #encoder: BytePairEncoder;
+  readonly #text: PlainTextEncoder;
+  readonly #specialIds: ReadonlySet<number>;
+  #controlIds: ReadonlyMap<string, number> | undefined;
+
+  constructor(vocabulary: Vocabulary, digest: string) {
+    this.digest = digest;
+    this.bosToken = vocabulary.settings.bosToken;
+    this.eosToken = vocabulary.settings.eosToken;
+    this.#vocabulary = vocabulary;
+    this.vocabularySize = vocabulary.tokenOffsets.length - 1;
+    this.#encoder = new BytePairEncoder(vocabulary);
+    const scan = createPieceScanner(vocabulary.settings.preTokenizer, vocabulary);
+    this.#text = new PlainTextEncoder(this.#encoder, scan, vocabulary.settings);
+    this.#specialIds = new Set(
+      Array.from(vocabulary.controlTokens)
+        .filter((token) => token % 2 === 1)
+        .map((token) => token >>> 1),
+    );
+  }
+
+  encode(text: string): Uint32Array {
+    const run = this.#text.begin(text);
+    this.#encoder.length = 0;
+    while (!this.#text.step(run));
+    return this.#encoder.output.slice(0, this.#encoder.length);
+  }
+
+  async encodeAsync(text: string, signal?: AbortSignal): Promise<Uint32Array> {
+    signal?.throwIfAborted();
+    return this.encode(text);
+  }
+
+  count(text: string, limit = Number.POSITIVE_INFINITY): number {
+    const run: EncodingRun = this.#text.begin(text);
+    this.#encoder.length = 0;
+    while (!this.#text.step(run) && this.#encoder.length <= limit);
+    return this.#encoder.length;
+  }
+
+  decode(ids: Iterable<number>, options: DecodeOptions = {}): string {
+    const skip = options.skipSpecialTokens === true;
+    const parts: Uint8Array[] = [];
+    let length = 0;
+    for (const id of ids) {
+      if (skip && this.#specialIds.has(id)) continue;
+      const bytes = this.tokenBytes(id);
+      parts.push(bytes);
+      length += bytes.length;
+    }
+    const whole = new Uint8Array(length);
+    let at = 0;
+    for (const part of parts) {
+      whole.set(part, at);
+      at += part.length;
+    }
+    return text8.decode(whole);
+  }
+
+  tokenBytes(id: number): Uint8Array {
+    const { tokenOffsets, tokenBytes } = this.#vocabulary;
+    const start = tokenOffsets[id];
+    const end = tokenOffsets[id + 1];
+    if (start === undefined || end === undefined || start === end) throw new UnknownTokenError(id, this.vocabularySize);
+    return tokenBytes.subarray(start, end);
+  }
+
+  isSpecial(id: number): boolean {
+    return this.#specialIds.has(id);
+  }
+
+  get controlTokens(): readonly string[] {
+    return [...this.#controlIdByContent().keys()];
+  }
+
+  specialTokenId(content: string): number | undefined {
+    return this.#controlIdByContent().get(content);
+  }
+
+  #controlIdByContent(): ReadonlyMap<string, number> {
+    this.#controlIds ??= new Map(
+      Array.from(this.#vocabulary.controlTokens, (token) => [text8.decode(this.tokenBytes(token >>> 1)), token >>> 1]),
+    );
+    return this.#controlIds;
+  }
+}
