@@ -1,6 +1,6 @@
 import type { InvokeEndpointWithResponseStreamCommandInput } from '@aws-sdk/client-sagemaker-runtime';
 import type { CompletionInvocationInput } from '../../models/invocation.ts';
-import type { EndpointRequest } from '../gateway/services.ts';
+import type { EndpointRequest, Grammar } from '../gateway/services.ts';
 
 /** What SageMaker takes as an inference id; an id of another form is only in the body. */
 const INFERENCE_ID = /^[\x21-\x7e]{1,64}$/;
@@ -37,6 +37,16 @@ function encodeBody(request: EndpointRequest): CompletionInvocationInput {
     ...(sampling.frequencyPenalty === undefined ? {} : { frequency_penalty: sampling.frequencyPenalty }),
     ...(sampling.presencePenalty === undefined ? {} : { presence_penalty: sampling.presencePenalty }),
     ...(sampling.logitBias === undefined ? {} : { logit_bias: Object.fromEntries(sampling.logitBias) }),
+    ...(request.grammar === undefined ? {} : { structured_outputs: encodeGrammar(request.grammar) }),
     ...(topLogprobs === undefined ? {} : { logprobs: topLogprobs, return_tokens_as_token_ids: true }),
   };
+}
+
+function encodeGrammar(grammar: Grammar): NonNullable<CompletionInvocationInput['structured_outputs']> {
+  switch (grammar.type) {
+    case 'json-object':
+      return { json_object: true };
+    case 'json-schema':
+      return { json: { ...grammar.schema } };
+  }
 }
