@@ -1,0 +1,320 @@
+/**
+ * The decoder of the Llama family as one ONNX graph that serves prefill chunks and decode steps of a batch alike.
+ *
+ * b sequences of s new tokens each attend to C cached positions (C is padded; `past_mask` hides what is empty) and to each other
+ * (`new_mask`). The caches are inputs only: onnxruntime-node copies every output that it fetches, so the new keys and values leave in
+ * one small output, `newkv`, and the engine writes them into its pool. Everything between attention parts runs on b*s flat rows.
+ *
+ *   input_ids, positions   int64 [b, s]
+ *   past_key_i, past_value_i   float32 [b, kvHeads, C, headSize]
+ *   past_mask   float32 [b, 1, 1, C], added to the scores: 0 or a large negative number
+ *   new_mask   float32 [1, 1, groupSize * s, s]; rows run over (query head within its group, position)
+ *   rows   int64 [m], the flat rows whose logits are wanted
+ *   -> logits   float32 [m, vocabulary]
+ *   -> newkv   float32 [b, 2 * blocks * kvHeads, s, headSize], key then value of each block
+ */
+import type { ModelConfig } from '../gguf/model-config.ts';
+import { SentenceError } from '../sentence-error.ts';
+import { CONTRIB, type OnnxGraph } from './onnx-graph.ts';
+import {
+  type BlockMatrix,
+  packCodes,
+  readFloats,
+  readWeightMatrix,
+  separateHalves,
+  stackRows,
+  takeRows,
+  type WeightMatrix,
+} from './weight-matrix.ts';
+
+/**
+ * `exact` computes with float32 activations (slow: the oracle's form); `fast` rounds them to 8 bit, as llama.cpp does.
+ * onnxruntime's `accuracy_level` 1 and 4.
+ */
+export type Precision = 'exact' | 'fast';
+
+/** Where weights come from: a GGUF file, or another format that answers in its terms. */
+export interface TensorSource {
+  /** A vector has one row. `undefined` when there is no tensor of this name. */
+  find(name: string): { readonly type: string; readonly rows: number; readonly columns: number; read(): Uint8Array } | undefined;
+  /** Names the source in errors about its shape. */
+  readonly label: string;
+}
+
+/** Adds the whole decoder, pausing after each block so that the caller can report progress or stop. */
+export function* buildDecoder(graph: OnnxGraph, config: ModelConfig, source: TensorSource, precision: Precision): Generator<number> {
+  const { blocks, hiddenSize, heads, kvHeads, headSize } = config;
+  const group = heads / kvHeads;
+  const linear = (x: string, names: readonly string[], output: string) =>
+    addLinear(
+      graph,
+      x,
+      names.map((name) => loadMatrix(source, config, name)),
+      output,
+      precision,
+    );
+
+  graph.input('input_ids', 'int64', ['b', 's']);
+  graph.input('positions', 'int64', ['b', 's']);
+  graph.input('past_mask', 'float32', ['b', 1, 1, 'C']);
+  graph.input('new_mask', 'float32', [1, 1, 'gs', 's']);
+  graph.input('rows', 'int64', ['m']);
+  const { cos, sin } = addRotaryTables(graph, config);
+  const batchShape = graph.node('Shape', ['input_ids'], 'batch_shape');
+  const wideShape = graph.node('Concat', [batchShape, graph.integers(-1)], 'wide_shape', { axis: 0 });
+  const queryShape = graph.node('Concat', [batchShape, graph.integers(kvHeads, group, headSize)], 'query_shape', { axis: 0 });
+  const keyShape = graph.node('Concat', [batchShape, graph.integers(kvHeads, headSize)], 'key_shape', { axis: 0 });
+
+  const embedding = loadMatrix(source, config, 'token_embd.weight');
+  const head = addEmbedding(graph, embedding, hiddenSize);
+  let residual = 'embedded';
+  let delta: string | undefined;
+  const normalize = (weight: string, name: string): string => {
+    const gamma = graph.constant(`${name}_gamma`, loadVector(source, weight, hiddenSize), [hiddenSize]);
+    const epsilon = { float: config.normEpsilon };
+    if (delta === undefined)
+      return graph.node('SimplifiedLayerNormalization', [residual, gamma], name, { axis: -1, epsilon, stash_type: 1 });
+    const sum = `${name}_residual`;
+    graph.node('SkipSimplifiedLayerNormalization', [residual, delta, gamma], [name, '', '', sum], { epsilon }, CONTRIB);
+    residual = sum;
+    return name;
+  };
+  yield 0;
+
+  const newRows: string[] = [];
+  for (let block = 0; block < blocks; block++) {
+    const at = (name: string) => `b${block}_${name}`;
+    const weight = (name: string) => `blk.${block}.${name}.weight`;
+    const pastKey = graph.input(`past_key_${block}`, 'float32', ['b', kvHeads, 'C', headSize]);
+    const pastValue = graph.input(`past_value_${block}`, 'float32', ['b', kvHeads, 'C', headSize]);
+
+    const x = normalize(weight('attn_norm'), at('attn_norm'));
+    const qkv = linear(x, [weight('attn_q'), weight('attn_k'), weight('attn_v')], at('qkv'));
+    const wide = graph.node('Reshape', [qkv, wideShape], at('qkv_wide'));
+    graph.node('Split', [wide, graph.integers((heads + kvHeads) * headSize, kvHeads * headSize)], [at('qk'), at('v')], { axis: -1 });
+    const rotated = graph.node('RotaryEmbedding', [at('qk'), 'positions', cos, sin], at('qk_rotated'), { interleaved: 0 }, CONTRIB);
+    graph.node('Split', [rotated, graph.integers(heads * headSize, kvHeads * headSize)], [at('q'), at('k')], { axis: -1 });
+    // Queries of one group share their keys: they are rows of one matrix, (head in group, position).
+    const q5 = graph.node('Reshape', [at('q'), queryShape], at('q5'));
+    const qt = graph.node('Transpose', [q5], at('qt'), { perm: [0, 2, 3, 1, 4] });
+    const q = graph.node('Reshape', [qt, graph.integers(0, 0, -1, headSize)], at('q_rows'));
+    const keys = graph.node('Transpose', [graph.node('Reshape', [at('k'), keyShape], at('k4'))], at('new_key'), { perm: [0, 2, 1, 3] });
+    const values = graph.node('Transpose', [graph.node('Reshape', [at('v'), keyShape], at('v4'))], at('new_value'), { perm: [0, 2, 1, 3] });
+    newRows.push(keys, values);
+
+    const scaled = { transB: 1, alpha: { float: headSize ** -0.5 } };
+    const pastScores = graph.node(
+      'Add',
+      [graph.node('FusedMatMul', [q, pastKey], at('past_dot'), scaled, CONTRIB), 'past_mask'],
+      at('past_scores'),
+    );
+    const newScores = graph.node(
+      'Add',
+      [graph.node('FusedMatMul', [q, keys], at('new_dot'), scaled, CONTRIB), 'new_mask'],
+      at('new_scores'),
+    );
+    const scores = graph.node('Concat', [pastScores, newScores], at('scores'), { axis: -1 });
+    const shares = graph.node('Softmax', [scores], at('shares'), { axis: -1 });
+    graph.node('Split', [shares, 'attention_split'], [at('past_share'), at('new_share')], { axis: -1 });
+    const fromPast = graph.node('MatMul', [at('past_share'), pastValue], at('from_past'));
+    const fromNew = graph.node('MatMul', [at('new_share'), values], at('from_new'));
+    const attended = graph.node('Add', [fromPast, fromNew], at('attended'));
+    const a5 = graph.node('Reshape', [attended, graph.integers(0, 0, group, -1, headSize)], at('attended5'));
+    const at5 = graph.node('Transpose', [a5], at('attended5t'), { perm: [0, 3, 1, 2, 4] });
+    const flat = graph.node('Reshape', [at5, graph.integers(-1, heads * headSize)], at('attended_flat'));
+    delta = linear(flat, [weight('attn_output')], at('attn_output'));
+
+    const y = normalize(weight('ffn_norm'), at('ffn_norm'));
+    delta = linear(addGatedUnit(graph, config, linear, y, weight, at), [weight('ffn_down')], at('ffn_down'));
+    yield (block + 1) / (blocks + 1);
+  }
+
+  const last = normalize('output_norm.weight', 'output_norm');
+  const wanted = graph.node('Gather', [last, 'rows'], 'wanted', { axis: 0 });
+  addHead(graph, source, config, wanted, head, precision);
+  graph.node('Concat', newRows, 'newkv', { axis: 1 });
+  graph.output('logits', 'float32', ['m', config.vocabularySize]);
+  graph.output('newkv', 'float32', ['b', 2 * blocks * kvHeads, 's', headSize]);
+  yield 1;
+}
+
+function addGatedUnit(
+  graph: OnnxGraph,
+  config: ModelConfig,
+  linear: (x: string, names: readonly string[], output: string) => string,
+  x: string,
+  weight: (name: string) => string,
+  at: (name: string) => string,
+): string {
+  const both = linear(x, [weight('ffn_gate'), weight('ffn_up')], at('gate_up'));
+  graph.node('Split', [both, graph.integers(config.feedForwardSize, config.feedForwardSize)], [at('gate'), at('up')], { axis: -1 });
+  const silu = graph.node('QuickGelu', [at('gate')], at('silu'), { alpha: { float: 1 } }, CONTRIB);
+  return graph.node('Mul', [silu, at('up')], at('gated'));
+}
+
+/** Angles in float64, then rounded: at position 8191 float32 angles would be off by 2e-4. */
+function addRotaryTables(graph: OnnxGraph, { contextLength, headSize, ropeBase }: ModelConfig): { cos: string; sin: string } {
+  const half = headSize / 2;
+  const cos = new Float32Array(contextLength * half);
+  const sin = new Float32Array(contextLength * half);
+  for (let position = 0; position < contextLength; position++) {
+    for (let i = 0; i < half; i++) {
+      const angle = position * ropeBase ** ((-2 * i) / headSize);
+      cos[position * half + i] = Math.cos(angle);
+      sin[position * half + i] = Math.sin(angle);
+    }
+  }
+  // Graph-wide inputs that every block needs: how many scores belong to the cache, and how many to the new rows.
+  const past = graph.node('Shape', ['past_mask'], 'past_length', { start: 3 });
+  const fresh = graph.node('Shape', ['new_mask'], 'new_length', { start: 3 });
+  graph.node('Concat', [past, fresh], 'attention_split', { axis: 0 });
+  return { cos: graph.constant('cos', cos, [contextLength, half]), sin: graph.constant('sin', sin, [contextLength, half]) };
+}
+
+/** Output rows are the concatenated rows of the matrices. Equal formats are stacked into one product. */
+function addLinear(graph: OnnxGraph, x: string, matrices: readonly WeightMatrix[], output: string, precision: Precision): string {
+  const stacked = stackRows(matrices);
+  if (stacked === undefined) {
+    const parts = matrices.map((matrix, i) => addProduct(graph, x, matrix, `${output}_${i}`, precision));
+    return graph.node('Concat', parts, output, { axis: 1 });
+  }
+  return addProduct(graph, x, stacked, output, precision);
+}
+
+function addProduct(graph: OnnxGraph, x: string, matrix: WeightMatrix, output: string, precision: Precision): string {
+  const { rows, columns } = matrix;
+  if (matrix.form === 'dense') {
+    return graph.node('Gemm', [x, graph.constant(`${output}_w`, matrix.values, [rows, columns])], output, { transB: 1 });
+  }
+  const codes = graph.constant(`${output}_w`, packCodes(matrix), codesShape(matrix));
+  const scales = graph.constant(`${output}_s`, matrix.scales, [rows, columns / matrix.blockSize]);
+  return addBlockProduct(graph, x, matrix, { codes, scales }, output, precision);
+}
+
+function codesShape({ rows, columns, bits, blockSize }: BlockMatrix): number[] {
+  return [rows, columns / blockSize, (blockSize * bits) / 8];
+}
+
+function addBlockProduct(
+  graph: OnnxGraph,
+  x: string,
+  matrix: BlockMatrix,
+  names: { codes: string; scales: string },
+  output: string,
+  precision: Precision,
+): string {
+  const { rows, columns, bits, blockSize, offsets } = matrix;
+  const product = graph.node(
+    'MatMulNBits',
+    [x, names.codes, names.scales],
+    offsets === undefined ? output : `${output}_product`,
+    { K: columns, N: rows, bits, block_size: blockSize, accuracy_level: precision === 'fast' ? 4 : 1 },
+    CONTRIB,
+  );
+  if (offsets === undefined) return product;
+  const parts = columns / blockSize;
+  const cut = graph.node('Reshape', [x, graph.integers(-1, parts, blockSize)], `${output}_cut`);
+  const sums = graph.node('ReduceSum', [cut, graph.integers(-1)], `${output}_sums`, { keepdims: 0 });
+  return graph.node('Gemm', [sums, graph.constant(`${output}_o`, offsets, [rows, parts]), product], output, { transB: 1 });
+}
+
+/** Weights that an output head tied to the embedding can use again. */
+interface SharedEmbedding {
+  readonly matrix: WeightMatrix;
+  readonly names: { readonly codes: string; readonly scales: string } | { readonly values: string };
+}
+
+/** Looks tokens up: `embedded` [b*s, hiddenSize]. Codes are stored once for lookup and head when both can take them as they are. */
+function addEmbedding(graph: OnnxGraph, matrix: WeightMatrix, hiddenSize: number): SharedEmbedding {
+  const { rows, columns } = matrix;
+  const flatten = (name: string) => graph.node('Reshape', [name, graph.integers(-1, hiddenSize)], 'embedded');
+  if (matrix.form === 'dense') {
+    const values = graph.constant('embedding', matrix.values, [rows, columns]);
+    flatten(graph.node('Gather', [values, 'input_ids'], 'looked_up', { axis: 0 }));
+    return { matrix, names: { values } };
+  }
+  const parts = columns / matrix.blockSize;
+  const wide = widenCodes(matrix);
+  const stored = graph.store(wide.codes);
+  const lookup = graph.stored('embedding', 'uint8', [rows, columns], stored);
+  const scales = graph.constant('embedding_s', matrix.scales, [rows, parts]);
+  const attributes = { gather_axis: 0, quantize_axis: 1, block_size: matrix.blockSize, bits: 8 };
+  let found = graph.node('GatherBlockQuantized', [lookup, 'input_ids', scales], 'looked_up', attributes, CONTRIB);
+  if (matrix.offsets !== undefined) {
+    const offsets = graph.node('Gather', [graph.constant('embedding_o', matrix.offsets, [rows, parts]), 'input_ids'], 'offsets', {
+      axis: 0,
+    });
+    const cut = graph.node('Reshape', [found, graph.integers(-1, parts, matrix.blockSize)], 'looked_up_cut');
+    found = graph.node('Add', [cut, graph.node('Reshape', [offsets, graph.integers(-1, parts, 1)], 'offsets_cut')], 'looked_up_whole');
+  }
+  flatten(found);
+  const codes = matrix.bits === 8 ? stored : graph.store(packCodes(matrix));
+  return { matrix, names: { codes: graph.stored('embedding_head', 'uint8', codesShape(matrix), codes), scales } };
+}
+
+/** The same weights with 8-bit codes. */
+function widenCodes(matrix: BlockMatrix): BlockMatrix {
+  if (matrix.bits === 8) return matrix;
+  return { ...matrix, bits: 8, codes: matrix.codes.map((code) => code - 8 + 128) };
+}
+
+function addHead(
+  graph: OnnxGraph,
+  source: TensorSource,
+  config: ModelConfig,
+  x: string,
+  shared: SharedEmbedding,
+  precision: Precision,
+): void {
+  if (source.find('output.weight') !== undefined) {
+    addProduct(graph, x, loadMatrix(source, config, 'output.weight'), 'logits', precision);
+  } else if ('values' in shared.names) {
+    graph.node('Gemm', [x, shared.names.values], 'logits', { transB: 1 });
+  } else if (shared.matrix.form === 'blocks') {
+    addBlockProduct(graph, x, shared.matrix, shared.names, 'logits', precision);
+  }
+}
+
+/** Rows and columns that each weight must have. */
+function expectedShape(config: ModelConfig, name: string): readonly [rows: number, columns: number] {
+  const { hiddenSize, feedForwardSize, heads, kvHeads, headSize, vocabularySize } = config;
+  const part = name.replace(/^blk\.\d+\./, '').replace(/\.weight$/, '');
+  switch (part) {
+    case 'attn_q':
+      return [heads * headSize, hiddenSize];
+    case 'attn_k':
+    case 'attn_v':
+      return [kvHeads * headSize, hiddenSize];
+    case 'attn_output':
+      return [hiddenSize, heads * headSize];
+    case 'ffn_gate':
+    case 'ffn_up':
+      return [feedForwardSize, hiddenSize];
+    case 'ffn_down':
+      return [hiddenSize, feedForwardSize];
+    default:
+      return [vocabularySize, hiddenSize];
+  }
+}
+
+function loadMatrix(source: TensorSource, config: ModelConfig, name: string): WeightMatrix {
+  const tensor = source.find(name);
+  if (tensor === undefined) throw new SentenceError(`${source.label} has no tensor ${name}.`);
+  const [rows, columns] = expectedShape(config, name);
+  if (tensor.rows !== rows || tensor.columns !== columns) {
+    throw new SentenceError(`${source.label}: ${name} has ${tensor.rows} rows of ${tensor.columns}, expected ${rows} of ${columns}.`);
+  }
+  const matrix = readWeightMatrix(name, tensor.type, tensor.read(), rows, columns);
+  if (name.endsWith('attn_q.weight')) return takeRows(matrix, separateHalves(config.heads, config.headSize));
+  if (name.endsWith('attn_k.weight')) return takeRows(matrix, separateHalves(config.kvHeads, config.headSize));
+  return matrix;
+}
+
+function loadVector(source: TensorSource, name: string, length: number): Float32Array {
+  const tensor = source.find(name);
+  if (tensor === undefined) throw new SentenceError(`${source.label} has no tensor ${name}.`);
+  if ((tensor.type !== 'F32' && tensor.type !== 'F16') || tensor.columns * tensor.rows !== length) {
+    throw new SentenceError(`${source.label}: ${name} must hold ${length} floats.`);
+  }
+  return readFloats(tensor.type, tensor.read());
+}

@@ -1,0 +1,107 @@
+import { createHash } from 'node:crypto';
+import { mkdir, open, rename, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { compileGguf } from '../../../layers/tokenizer/index.ts';
+import { readModelConfig } from '../gguf/model-config.ts';
+import { type GgufFile, readGguf } from '../gguf/read-gguf.ts';
+import { readTokenizerMetadata } from '../gguf/tokenizer-metadata.ts';
+import { explainFileError } from '../sentence-error.ts';
+import { buildDecoder, type Precision, type TensorSource } from './build-decoder.ts';
+import { FOLDER_VERSION, hashFile, MODEL_FILES, type ModelManifest } from './model-folder.ts';
+import { OnnxGraph } from './onnx-graph.ts';
+import { WeightsFile } from './weights-file.ts';
+
+export interface ConvertOptions {
+  readonly ggufPath: string;
+  /** Appears whole or not at all; what was there before is replaced. */
+  readonly outputFolder: string;
+  /** Default `fast`. */
+  readonly precision?: Precision;
+  /** @param fraction 0 to 1 */
+  readonly onProgress?: (fraction: number, what: string) => void;
+  readonly signal?: AbortSignal;
+}
+
+/**
+ * Converts a GGUF file to a model folder.
+ * @throws {SentenceError} a model that cannot be served, or a folder that cannot be written.
+ */
+export async function convertModel(options: ConvertOptions): Promise<void> {
+  const { ggufPath, outputFolder, signal } = options;
+  const temporary = `${outputFolder}.partial-${process.pid}`;
+  const file = readGguf(ggufPath);
+  try {
+    await rm(temporary, { recursive: true, force: true });
+    await mkdir(temporary, { recursive: true });
+    await writeFolder(file, temporary, options);
+    signal?.throwIfAborted();
+    await rm(outputFolder, { recursive: true, force: true });
+    await rename(temporary, outputFolder);
+  } catch (error) {
+    await rm(temporary, { recursive: true, force: true }).catch(() => undefined);
+    throw explainFileError(error, outputFolder);
+  } finally {
+    file.close();
+  }
+}
+
+async function writeFolder(file: GgufFile, folder: string, { precision = 'fast', onProgress, signal }: ConvertOptions): Promise<void> {
+  const config = readModelConfig(file);
+  const { tokenizer, chatTemplate } = readTokenizerMetadata(file);
+  const vocabulary = compileGguf(tokenizer);
+  onProgress?.(0, 'reading');
+  const sourceSha256 = await hashFile(file.path, signal);
+
+  const weights = new WeightsFile(folder, MODEL_FILES.weights);
+  const graph = new OnnxGraph(weights);
+  let weightsSha256: string;
+  try {
+    for (const fraction of buildDecoder(graph, config, ggufSource(file), precision)) {
+      onProgress?.(fraction, 'converting');
+      await nextTurn(undefined, signal === undefined ? {} : { signal });
+    }
+    weightsSha256 = weights.finish();
+  } catch (error) {
+    weights.abandon();
+    throw error;
+  }
+  const files: Record<string, { bytes: number; sha256: string }> = {
+    [MODEL_FILES.weights]: { bytes: weights.byteLength, sha256: weightsSha256 },
+    [MODEL_FILES.graph]: await writeDurably(join(folder, MODEL_FILES.graph), graph.finish()),
+    [MODEL_FILES.vocabulary]: await writeDurably(join(folder, MODEL_FILES.vocabulary), vocabulary),
+    [MODEL_FILES.chatTemplate]: await writeDurably(join(folder, MODEL_FILES.chatTemplate), new TextEncoder().encode(chatTemplate)),
+  };
+  const manifest: ModelManifest = {
+    version: FOLDER_VERSION,
+    precision,
+    source: { sha256: sourceSha256, bytes: file.byteLength },
+    config: { ...config, stopTokenIds: [...config.stopTokenIds] },
+    files,
+  };
+  await writeDurably(join(folder, 'model.json'), new TextEncoder().encode(`${JSON.stringify(manifest, undefined, 2)}\n`));
+}
+
+function ggufSource(file: GgufFile): TensorSource {
+  return {
+    label: file.path,
+    find(name) {
+      const tensor = file.tensors.get(name);
+      if (tensor === undefined) return undefined;
+      const [columns = 1, rows = 1] = tensor.shape;
+      return { type: tensor.type.name, rows, columns, read: () => file.readTensor(tensor) };
+    },
+  };
+}
+
+/** On the disk before the folder gets its name: a power cut must not leave a folder that looks whole. */
+async function writeDurably(path: string, bytes: Uint8Array): Promise<{ bytes: number; sha256: string }> {
+  const handle = await open(path, 'wx');
+  try {
+    await handle.writeFile(bytes);
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+  return { bytes: bytes.length, sha256: createHash('sha256').update(bytes).digest('hex') };
+}
