@@ -2,7 +2,9 @@
  * The gateway as an ordinary server: `npm run gateway`. It calls SageMaker through the SDK's own configuration: real AWS, or whatever
  * `AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME` names.
  */
+import type { Server } from 'node:http';
 import { serve } from '@hono/node-server';
+import { drainOnSignal } from '../../layers/network/drain-on-signal.ts';
 import { createFolderTokenizerFiles } from '../drivers/folder-tokenizer-files.ts';
 import { createJsonLog } from '../drivers/json-log.ts';
 import { createRandomIds } from '../drivers/random-ids.ts';
@@ -40,15 +42,9 @@ async function start(): Promise<void> {
     process.exit(1);
   });
 
-  /** Running streams end by themselves; what is left after the bound is cut. A second signal cuts at once. */
-  const stop = (signal: NodeJS.Signals) => {
-    if (draining) process.exit(1);
+  // An HTTP/1.1 server: hono's adapter types it as HTTP/2's too, which this entry never asks for.
+  drainOnSignal(server as Server, config.drainSeconds, (signal) => {
     draining = true;
     log.write('info', 'draining', { signal });
-    server.close(() => process.exit(0));
-    if ('closeIdleConnections' in server) server.closeIdleConnections();
-    setTimeout(() => process.exit(1), config.drainSeconds * 1000).unref();
-  };
-  process.on('SIGTERM', stop);
-  process.on('SIGINT', stop);
+  });
 }

@@ -1,5 +1,6 @@
 /** `node models/local/sagemaker-runtime/main.ts --config FILE`: the local SageMaker runtime as a process of its own. */
 import { parseArgs } from 'node:util';
+import { drainOnSignal } from '../../../layers/network/drain-on-signal.ts';
 import { SentenceError } from '../sentence-error.ts';
 import { readJson } from './checked-json.ts';
 import { loadRuntimeConfig } from './config.ts';
@@ -49,18 +50,9 @@ async function start(argv: readonly string[]): Promise<void> {
     process.stdout.write(`${JSON.stringify({ event: 'listening', host, port: typeof address === 'object' ? address?.port : port })}\n`);
   });
 
-  let draining = false;
-  /** Running streams end by themselves; what is left after the bound is cut. A second signal cuts at once. */
-  const stop = (signal: NodeJS.Signals) => {
-    if (draining) process.exit(1);
-    draining = true;
+  drainOnSignal(server, config.drainSeconds, (signal) => {
     process.stdout.write(`${JSON.stringify({ event: 'draining', signal })}\n`);
-    server.close(() => process.exit(0));
-    server.closeIdleConnections();
-    setTimeout(() => process.exit(1), config.drainSeconds * 1000).unref();
-  };
-  process.on('SIGTERM', stop);
-  process.on('SIGINT', stop);
+  });
 }
 
 function readOptions(argv: readonly string[]): 'help' | { config: string; host: string; port: number; faults: string | undefined } {
