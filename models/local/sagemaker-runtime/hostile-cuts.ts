@@ -14,13 +14,22 @@ export function createRandom(seed: number): () => number {
   };
 }
 
-/** The chunk's parts in order: cut inside a multi-byte character when it has one, inside its first word, and at a random place. Now and then an empty part is among them. */
+/** About one cut for each event of a stream. */
+const BYTES_PER_CUT = 200;
+
+/** The chunk's parts in order: cut inside its first word, inside characters of several bytes, and at random. Now and then an empty part is among them. */
 export function cutHostile(chunk: Uint8Array, random: () => number): Uint8Array[] {
-  const continuation = chunk.findIndex((byte) => byte >= 0x80 && byte < 0xc0);
   const within = (most: number) => 1 + Math.floor(random() * Math.max(most - 1, 1));
-  const offsets = new Set([within(Math.min(chunk.length, 8)), within(chunk.length), ...(continuation > 0 ? [continuation] : [])]);
+  const offsets = new Set([within(Math.min(chunk.length, 8)), ...insideCharacters(chunk, random)]);
+  for (let bytes = 0; bytes < chunk.length; bytes += BYTES_PER_CUT) offsets.add(within(chunk.length));
   const sorted = [...offsets].filter((offset) => offset < chunk.length).sort((a, b) => a - b);
   const parts = [0, ...sorted].map((start, index) => chunk.subarray(start, sorted[index] ?? chunk.length));
   if (random() < 0.05) parts.splice(Math.floor(random() * parts.length), 0, new Uint8Array());
   return parts;
+}
+
+/** The first UTF-8 continuation byte always, each other one perhaps. */
+function insideCharacters(chunk: Uint8Array, random: () => number): number[] {
+  const continuations = [...chunk.keys()].filter((offset) => offset > 0 && ((chunk[offset] ?? 0) & 0xc0) === 0x80);
+  return continuations.filter((_, index) => index === 0 || random() < 0.5);
 }
