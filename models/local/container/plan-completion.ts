@@ -1,0 +1,109 @@
+import { randomBytes } from 'node:crypto';
+import type { Tokenizer } from '../../../layers/tokenizer/index.ts';
+import { type CompletionInvocation, InvocationError } from '../../invocation.ts';
+import type { EngineRequest } from '../engine/engine.ts';
+
+/** What the container knows of its model. */
+export interface ServedModel {
+  readonly name: string;
+  readonly tokenizer: Tokenizer;
+  readonly vocabularySize: number;
+  readonly contextLength: number;
+  readonly stopTokenIds: readonly number[];
+}
+
+/** One choice of the answer: its place, and what the engine is asked for. */
+export interface PlannedChoice {
+  readonly index: number;
+  readonly request: EngineRequest;
+}
+
+/**
+ * Checks a body against the model as vLLM does, with its sentences, and plans one engine request for each choice.
+ * @param createId makes ids that are unique in this process. Throws `InvocationError`.
+ */
+export function planCompletion(body: CompletionInvocation, model: ServedModel, createId: () => string): PlannedChoice[] {
+  const greedy = body.temperature < 1e-5;
+  if (greedy && body.n > 1) {
+    throw new InvocationError(`n must be 1 when using greedy sampling, got ${body.n}.`, { param: 'n' });
+  }
+  if (body.stream && body.prompt_logprobs !== undefined && body.prompt_logprobs !== null) {
+    throw new InvocationError('`prompt_logprobs` are not available when `stream=True`.', { param: 'prompt_logprobs' });
+  }
+  refuseUnsupported(body);
+  const prompts = readPrompts(body.prompt, model.tokenizer);
+  const seed = body.seed === undefined || body.seed === null ? randomBytes(8).readBigInt64LE() : BigInt(body.seed);
+  return prompts.flatMap((promptTokenIds, promptIndex) => {
+    const maxTokens = checkLengths(promptTokenIds, body.max_tokens, model);
+    return Array.from({ length: body.n }, (_, sibling) => ({
+      index: promptIndex * body.n + sibling,
+      request: {
+        id: createId(),
+        promptTokenIds,
+        maxTokens,
+        minTokens: Math.min(body.min_tokens, maxTokens),
+        endTokenIds: body.ignore_eos ? [] : model.stopTokenIds,
+        stopTokenIds: body.stop_token_ids ?? [],
+        sampling: {
+          temperature: body.temperature,
+          topP: body.top_p,
+          topK: Math.max(0, body.top_k),
+          minP: body.min_p,
+          seed: seed + BigInt(sibling), // as vLLM: the second choice of seed 7 is the answer to seed 8
+          repetitionPenalty: body.repetition_penalty,
+          frequencyPenalty: body.frequency_penalty,
+          presencePenalty: body.presence_penalty,
+          logitBias: new Map(Object.entries(body.logit_bias ?? {}).map(([id, bias]) => [Number(id), bias])),
+          allowedTokenIds: body.allowed_token_ids ?? undefined,
+        },
+        logprobs: body.logprobs ?? undefined,
+        promptLogprobs: body.prompt_logprobs ?? (body.echo ? (body.logprobs ?? undefined) : undefined),
+        priority: body.priority,
+      },
+    }));
+  });
+}
+
+function refuseUnsupported(body: CompletionInvocation): void {
+  const format = body.response_format?.type;
+  if (body.structured_outputs || (format !== undefined && format !== 'text')) {
+    throw new InvocationError('This engine has no structured outputs yet.', {
+      param: body.structured_outputs ? 'structured_outputs' : 'response_format',
+    });
+  }
+  if (body.best_of !== undefined && body.best_of !== null && body.best_of !== body.n) {
+    throw new InvocationError('best_of must equal n.', { param: 'best_of' });
+  }
+}
+
+function readPrompts(prompt: CompletionInvocation['prompt'], tokenizer: Tokenizer): readonly (readonly number[])[] {
+  if (typeof prompt === 'string') return [[...tokenizer.encode(prompt)]];
+  if (isList(prompt, 'number')) return [prompt];
+  if (isList(prompt, 'string')) return prompt.map((text) => [...tokenizer.encode(text)]);
+  return prompt;
+}
+
+function isList<Name extends 'number' | 'string'>(
+  prompt: readonly unknown[],
+  type: Name,
+): prompt is Name extends 'number' ? readonly number[] : readonly string[] {
+  return typeof prompt[0] === type;
+}
+
+/** @returns max_tokens, clamped to the room that is left. */
+function checkLengths(promptTokenIds: readonly number[], maxTokens: number, model: ServedModel): number {
+  const { contextLength, vocabularySize } = model;
+  if (promptTokenIds.length === 0) throw new InvocationError('You must pass at least one prompt', { param: 'prompt' });
+  const unknown = promptTokenIds.find((id) => id >= vocabularySize);
+  if (unknown !== undefined) throw new InvocationError(`Token id ${unknown} is out of vocabulary`, { param: 'prompt' });
+  if (promptTokenIds.length > contextLength) {
+    throw new InvocationError(
+      `This model's maximum context length is ${contextLength} tokens. However, your prompt contains ${promptTokenIds.length} input tokens, which exceeds this limit even without any output tokens. Shorten the prompt.`,
+      { param: 'input_tokens' },
+    );
+  }
+  if (promptTokenIds.length === contextLength && maxTokens > 0) {
+    throw new InvocationError('max_tokens must be at least 1, got 0.', { param: 'max_tokens' });
+  }
+  return Math.min(maxTokens, contextLength - promptTokenIds.length);
+}

@@ -1,0 +1,113 @@
+import { join } from 'node:path';
+import { InferenceSession, Tensor } from 'onnxruntime-node';
+import { MODEL_FILES, type ModelFolder } from '../convert/model-folder.ts';
+import type { KvPool } from './kv-pool.ts';
+
+/** New tokens of sequences in neighbouring slots, the same number for each. */
+export interface DecoderInput {
+  readonly pool: KvPool;
+  readonly firstSlot: number;
+  /** One entry a sequence: its new token ids, and how many positions its cache holds. */
+  readonly sequences: readonly { readonly tokenIds: readonly number[]; readonly cached: number }[];
+  /** Flat rows (sequence * new tokens + index) whose logits are wanted. */
+  readonly rows: readonly number[];
+}
+
+export interface DecoderOutput {
+  /** `[rows, vocabularySize]` */
+  readonly logits: Float32Array;
+  /** For `KvPool.write`. */
+  readonly newRows: Float32Array;
+}
+
+export interface DecoderOptions {
+  /** Threads for one step. */
+  readonly threads: number;
+  /** Writes onnxruntime's own trace to files with this prefix. */
+  readonly profilePrefix?: string;
+}
+
+/** Added to scores of empty cache positions: far below any score, and finite, so that a fully masked row has no NaN. */
+const HIDDEN = -1e30;
+
+/** The graph of a model folder in onnxruntime. `run` blocks its thread: it belongs into a worker. */
+export class Decoder {
+  readonly vocabularySize: number;
+  readonly #session: InferenceSession;
+  readonly #group: number;
+  readonly #pastNames: readonly string[];
+  readonly #newMasks = new Map<number, Tensor>();
+
+  private constructor(session: InferenceSession, { config }: ModelFolder) {
+    this.#session = session;
+    this.vocabularySize = config.vocabularySize;
+    this.#group = config.heads / config.kvHeads;
+    this.#pastNames = Array.from({ length: config.blocks }, (_, i) => [`past_key_${i}`, `past_value_${i}`]).flat();
+  }
+
+  static async load(model: ModelFolder, { threads, profilePrefix }: DecoderOptions): Promise<Decoder> {
+    const session = await InferenceSession.create(join(model.path, MODEL_FILES.graph), {
+      executionProviders: ['cpu'],
+      intraOpNumThreads: threads,
+      interOpNumThreads: 1,
+      executionMode: 'sequential',
+      logSeverityLevel: 3,
+      // Waiting threads spin only where another core shares the work; alone it would burn time for nothing.
+      extra: { session: { intra_op: { allow_spinning: threads > 1 ? '1' : '0' } } },
+      ...(profilePrefix === undefined ? {} : { enableProfiling: true, profileFilePrefix: profilePrefix }),
+    });
+    return new Decoder(session, model);
+  }
+
+  async run({ pool, firstSlot, sequences, rows }: DecoderInput): Promise<DecoderOutput> {
+    const batch = sequences.length;
+    const newTokens = sequences[0]?.tokenIds.length ?? 0;
+    const ids = new BigInt64Array(batch * newTokens);
+    const positions = new BigInt64Array(batch * newTokens);
+    const pastMask = new Float32Array(batch * pool.capacity);
+    for (const [i, { tokenIds, cached }] of sequences.entries()) {
+      for (let j = 0; j < newTokens; j++) {
+        ids[i * newTokens + j] = BigInt(tokenIds[j] ?? 0);
+        positions[i * newTokens + j] = BigInt(cached + j);
+      }
+      pastMask.fill(HIDDEN, i * pool.capacity + cached, (i + 1) * pool.capacity);
+    }
+    const feeds: Record<string, Tensor> = {
+      input_ids: new Tensor('int64', ids, [batch, newTokens]),
+      positions: new Tensor('int64', positions, [batch, newTokens]),
+      past_mask: new Tensor('float32', pastMask, [batch, 1, 1, pool.capacity]),
+      new_mask: this.#newMask(newTokens),
+      rows: new Tensor('int64', BigInt64Array.from(rows, BigInt), [rows.length]),
+    };
+    const past = pool.tensors(firstSlot, batch);
+    for (const [i, name] of this.#pastNames.entries()) {
+      const tensor = past[i];
+      if (tensor !== undefined) feeds[name] = tensor;
+    }
+    const { logits, newkv } = await this.#session.run(feeds);
+    return { logits: floats(logits), newRows: floats(newkv) };
+  }
+
+  async dispose(): Promise<void> {
+    await this.#session.release();
+  }
+
+  /** Causal among the new tokens, repeated for each query head of a group. */
+  #newMask(newTokens: number): Tensor {
+    let mask = this.#newMasks.get(newTokens);
+    if (mask === undefined) {
+      const values = new Float32Array(this.#group * newTokens * newTokens);
+      for (let row = 0; row < this.#group * newTokens; row++) {
+        values.fill(HIDDEN, row * newTokens + (row % newTokens) + 1, (row + 1) * newTokens);
+      }
+      mask = new Tensor('float32', values, [1, 1, this.#group * newTokens, newTokens]);
+      this.#newMasks.set(newTokens, mask);
+    }
+    return mask;
+  }
+}
+
+function floats(tensor: Tensor | undefined): Float32Array {
+  if (!(tensor?.data instanceof Float32Array)) throw new Error('the graph gave no float32 output');
+  return tensor.data;
+}

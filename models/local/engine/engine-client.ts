@@ -1,0 +1,72 @@
+import { once } from 'node:events';
+import { Worker } from 'node:worker_threads';
+import type { EngineEvent, EngineRequest, EngineStatus } from './engine.ts';
+import type { FromWorker, ToWorker, WorkerOptions } from './worker-messages.ts';
+
+export type EngineListener = (event: EngineEvent) => void;
+
+/** The engine in its worker thread, as the HTTP side sees it. */
+export class EngineClient {
+  readonly #worker: Worker;
+  readonly #listeners = new Map<string, EngineListener>();
+  #status: EngineStatus = { running: 0, waiting: 0, kvUsage: 0, preemptions: 0 };
+  /** Resolves with the cause when the worker is gone without having been asked to stop. */
+  readonly failed: Promise<Error>;
+
+  private constructor(worker: Worker) {
+    this.#worker = worker;
+    worker.on('message', (message: FromWorker) => {
+      if (message.type === 'events') this.#deliver(message.events, message.status);
+    });
+    this.failed = new Promise((resolve) => {
+      worker.once('error', resolve);
+      worker.once('exit', (code) => resolve(new Error(`the engine's thread ended with code ${code}`)));
+    });
+  }
+
+  /** Resolves when the model is loaded. */
+  static async start(options: WorkerOptions): Promise<EngineClient> {
+    const worker = new Worker(new URL('./worker.ts', import.meta.url), { workerData: options, name: 'engine' });
+    const client = new EngineClient(worker);
+    const [first] = (await Promise.race([once(worker, 'message'), client.failed.then((error) => Promise.reject(error))])) as [FromWorker]; // its only sender is worker.ts
+    if (first.type !== 'ready') throw new Error(`the engine's thread began with ${first.type}`);
+    return client;
+  }
+
+  get status(): EngineStatus {
+    return this.#status;
+  }
+
+  /** The listener hears nothing more after the event that `isLast` names, or after `cancel`. */
+  submit(request: EngineRequest, listener: EngineListener): void {
+    this.#listeners.set(request.id, listener);
+    this.#post({ type: 'submit', request });
+  }
+
+  cancel(id: string): void {
+    if (this.#listeners.delete(id)) this.#post({ type: 'cancel', id });
+  }
+
+  async stop(): Promise<void> {
+    const exited = once(this.#worker, 'exit');
+    this.#post({ type: 'stop' });
+    await exited;
+  }
+
+  #post(message: ToWorker): void {
+    this.#worker.postMessage(message);
+  }
+
+  #deliver(events: readonly EngineEvent[], status: EngineStatus): void {
+    this.#status = status;
+    for (const event of events) {
+      const listener = this.#listeners.get(event.id);
+      if (isLast(event)) this.#listeners.delete(event.id);
+      listener?.(event);
+    }
+  }
+}
+
+function isLast(event: EngineEvent): boolean {
+  return event.type === 'failed' || (event.type === 'output' && event.finish !== undefined);
+}

@@ -1,0 +1,221 @@
+/** The engine's loop: asks the scheduler for a step, computes it, samples, tells what came out. */
+import type { Decoder } from './decoder.ts';
+import { bucketFor, KvPool, type KvShape } from './kv-pool.ts';
+import { readLogprobs, type SamplingParameters, sampleToken, type TokenLogprob } from './sampler.ts';
+import { Scheduler, type SchedulerLimits, type Step } from './scheduler.ts';
+
+export interface EngineRequest {
+  readonly id: string;
+  readonly promptTokenIds: readonly number[];
+  readonly maxTokens: number;
+  readonly minTokens: number;
+  /** The end-of-sequence ids first do not count as a stop reason, the request's own do. */
+  readonly endTokenIds: readonly number[];
+  readonly stopTokenIds: readonly number[];
+  readonly sampling: SamplingParameters;
+  /** Alternatives for each sampled token; `undefined` asks for no log-probabilities. */
+  readonly logprobs: number | undefined;
+  /** Alternatives for each prompt token. */
+  readonly promptLogprobs: number | undefined;
+  /** Lower runs first. */
+  readonly priority: number;
+}
+
+export interface PositionLogprobs {
+  readonly sampled: TokenLogprob;
+  readonly top: readonly TokenLogprob[];
+}
+
+export interface Finish {
+  readonly reason: 'stop' | 'length';
+  /** The request's own stop token that ended it; `undefined` for the end of the sequence. */
+  readonly stopTokenId: number | undefined;
+}
+
+export type EngineEvent =
+  | { readonly type: 'started'; readonly id: string }
+  /** Log-probabilities of prompt tokens from position 1 on, once the prompt is computed. */
+  | { readonly type: 'prompt-logprobs'; readonly id: string; readonly positions: readonly PositionLogprobs[] }
+  /** New tokens, and the end if this is it. `logprobs` has an entry for each token, or none when they were not asked for. */
+  | {
+      readonly type: 'output';
+      readonly id: string;
+      readonly tokenIds: readonly number[];
+      readonly logprobs: readonly PositionLogprobs[];
+      readonly finish: Finish | undefined;
+    }
+  | { readonly type: 'failed'; readonly id: string; readonly reason: 'queue-full' | 'not-a-number' };
+
+interface RunningRequest {
+  readonly request: EngineRequest;
+  /** Prompt and generated ids. */
+  readonly tokenIds: number[];
+  readonly promptPositions: PositionLogprobs[];
+  started: boolean;
+}
+
+export interface EngineStatus {
+  readonly running: number;
+  readonly waiting: number;
+  readonly kvUsage: number;
+  readonly preemptions: number;
+}
+
+export class Engine {
+  readonly #decoder: Decoder;
+  readonly #pool: KvPool;
+  readonly #scheduler: Scheduler;
+  readonly #emit: (event: EngineEvent) => void;
+  readonly #requests = new Map<string, RunningRequest>();
+  /** Leave the scheduler between steps only: a step that is being computed has its slots fixed. */
+  readonly #leaving: string[] = [];
+  #loop: Promise<void> | undefined;
+
+  constructor(decoder: Decoder, shape: KvShape, limits: SchedulerLimits, emit: (event: EngineEvent) => void) {
+    this.#decoder = decoder;
+    this.#pool = new KvPool(shape, limits.slots + 1); // one more is the scheduler's scratch slot
+    this.#scheduler = new Scheduler(limits);
+    this.#emit = emit;
+  }
+
+  get status(): EngineStatus {
+    const { running, waiting, usage, preemptions } = this.#scheduler;
+    return { running, waiting, kvUsage: usage, preemptions };
+  }
+
+  submit(request: EngineRequest): void {
+    const { id, promptTokenIds, priority } = request;
+    if (!this.#scheduler.add({ id, promptTokens: promptTokenIds.length, priority })) {
+      this.#emit({ type: 'failed', id, reason: 'queue-full' });
+      return;
+    }
+    this.#requests.set(id, { request, tokenIds: [...promptTokenIds], promptPositions: [], started: false });
+    this.#loop ??= this.#run().finally(() => {
+      this.#loop = undefined;
+    });
+  }
+
+  /** Stops a request; no event follows. */
+  cancel(id: string): void {
+    if (this.#requests.delete(id)) this.#leaving.push(id);
+  }
+
+  /** Resolves when nothing is left to do. */
+  async idle(): Promise<void> {
+    await this.#loop;
+  }
+
+  async #run(): Promise<void> {
+    for (let step = this.#nextStep(); step !== undefined; step = this.#nextStep()) await this.#compute(step);
+  }
+
+  #nextStep(): Step | undefined {
+    for (const id of this.#leaving.splice(0)) this.#scheduler.remove(id);
+    return this.#scheduler.next();
+  }
+
+  async #compute(step: Step): Promise<void> {
+    for (const { from, to, length } of this.#scheduler.takeMoves()) this.#pool.move(from, to, length);
+    const ids = step.type === 'prefill' ? [step.id] : step.ids;
+    const running = ids.map((id) => this.#find(id));
+    const firstSlot = step.type === 'prefill' ? step.slot : 0;
+    const lengths = this.#scheduler.lengths;
+    const newTokens = step.type === 'prefill' ? step.count : 1;
+    this.#makeRoom(lengths, newTokens);
+    const sequences = running.map(({ tokenIds }, i) => {
+      const cached = lengths[firstSlot + i] ?? 0;
+      return { tokenIds: tokenIds.slice(cached, cached + newTokens), cached };
+    });
+    for (const entry of running) this.#markStarted(entry);
+    const rows = this.#wantedRows(step, running);
+    const { logits, newRows } = await this.#decoder.run({ pool: this.#pool, firstSlot, sequences, rows });
+    for (const [i, { cached }] of sequences.entries()) this.#pool.write(firstSlot + i, cached, newRows, i, newTokens);
+    this.#scheduler.complete(step);
+
+    const row = (index: number) => logits.subarray(index * this.#decoder.vocabularySize, (index + 1) * this.#decoder.vocabularySize);
+    if (step.type === 'decode') {
+      for (const [i, entry] of running.entries()) this.#sample(entry, row(i), i);
+      return;
+    }
+    const [entry] = running;
+    if (entry === undefined) return;
+    this.#collectPromptLogprobs(entry, step, row);
+    if (step.complete) this.#sample(entry, row(rows.length - 1), firstSlot);
+  }
+
+  #find(id: string): RunningRequest {
+    const found = this.#requests.get(id);
+    if (found === undefined) throw new Error(`the scheduler runs the unknown request ${id}`);
+    return found;
+  }
+
+  #markStarted(entry: RunningRequest): void {
+    if (entry.started) return;
+    entry.started = true;
+    this.#emit({ type: 'started', id: entry.request.id });
+  }
+
+  #wantedRows(step: Step, running: readonly RunningRequest[]): number[] {
+    if (step.type === 'decode') return [...running.keys()];
+    if (running[0]?.request.promptLogprobs !== undefined) return Array.from({ length: step.count }, (_, i) => i);
+    return step.complete ? [step.count - 1] : [];
+  }
+
+  #collectPromptLogprobs({ request, tokenIds, promptPositions }: RunningRequest, step: Step, row: (index: number) => Float32Array): void {
+    if (step.type !== 'prefill' || request.promptLogprobs === undefined) return;
+    // Row i scores the token after it. After a preemption rows come again: positions that are known are passed over.
+    for (let i = 0; i < step.count; i++) {
+      const position = step.from + i + 1;
+      if (position > request.promptTokenIds.length - 1 || position - 1 < promptPositions.length) continue;
+      promptPositions.push(readLogprobs(row(i), tokenIds[position] ?? 0, request.promptLogprobs));
+    }
+    if (step.complete && tokenIds.length === request.promptTokenIds.length) {
+      this.#emit({ type: 'prompt-logprobs', id: request.id, positions: promptPositions });
+    }
+  }
+
+  #sample({ request, tokenIds }: RunningRequest, row: Float32Array, slot: number): void {
+    const { id, sampling, endTokenIds, stopTokenIds, minTokens, maxTokens } = request;
+    if (!this.#requests.has(id)) return; // cancelled while it was computed
+    if (Number.isNaN(row[0])) {
+      this.#pool.clear(slot);
+      this.#end({ type: 'failed', id, reason: 'not-a-number' });
+      return;
+    }
+    const generated = tokenIds.length - request.promptTokenIds.length;
+    if (maxTokens === 0) {
+      this.#end({ type: 'output', id, tokenIds: [], logprobs: [], finish: { reason: 'length', stopTokenId: undefined } });
+      return;
+    }
+    const banned = generated < minTokens ? [...endTokenIds, ...stopTokenIds] : [];
+    const original = request.logprobs === undefined ? row : row.slice();
+    const tokenId = sampleToken(row, sampling, tokenIds, request.promptTokenIds.length, banned);
+    tokenIds.push(tokenId);
+    const logprobs = request.logprobs === undefined ? [] : [readLogprobs(original, tokenId, request.logprobs)];
+    const finish = findFinish(request, tokenId, generated + 1);
+    const event: EngineEvent = { type: 'output', id, tokenIds: [tokenId], logprobs, finish };
+    if (finish !== undefined) {
+      this.#end(event);
+      return;
+    }
+    this.#scheduler.append(id);
+    this.#emit(event);
+  }
+
+  #end(event: EngineEvent): void {
+    this.cancel(event.id);
+    this.#emit(event);
+  }
+
+  /** Caches follow the longest running sequence up at once, and down when it is gone. */
+  #makeRoom(lengths: readonly number[], newTokens: number): void {
+    const needed = bucketFor(Math.max(...lengths) + newTokens);
+    if (needed > this.#pool.capacity || needed <= this.#pool.capacity / 2) this.#pool.resize(needed, lengths);
+  }
+}
+
+function findFinish({ endTokenIds, stopTokenIds, maxTokens }: EngineRequest, tokenId: number, generated: number): Finish | undefined {
+  if (endTokenIds.includes(tokenId)) return { reason: 'stop', stopTokenId: undefined };
+  if (stopTokenIds.includes(tokenId)) return { reason: 'stop', stopTokenId: tokenId };
+  return generated >= maxTokens ? { reason: 'length', stopTokenId: undefined } : undefined;
+}

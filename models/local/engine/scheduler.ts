@@ -1,0 +1,254 @@
+/**
+ * Decides what the next step computes: a chunk of one prompt, or one token of every decoding sequence. A pure state machine: it knows
+ * lengths and slots, neither tokens nor the model, so that its laws are tested by themselves.
+ *
+ * - Decoding sequences fill the slots from 0 without a gap, prefilling ones follow: a decode step is one contiguous batch. Slots change
+ *   by `moves`, which the engine carries out on its caches in order.
+ * - Prefill and decode take turns, and prompts take turns chunk by chunk: a long prompt stalls neither running streams nor short prompts.
+ * - Memory is counted in pages. A sequence is admitted when its whole length fits; when a growing one finds no page, the lowest ranked
+ *   running sequence is put back into the queue and computed again later (vLLM's preemption by recomputation).
+ * - Rank is priority, then arrival. A waiting request that was overtaken `MAX_OVERTAKEN` times goes first, so that none starves.
+ */
+export interface SchedulerLimits {
+  /** Sequences that run at once. */
+  readonly slots: number;
+  /** Requests that wait at most. */
+  readonly maxQueue: number;
+  /** Positions that caches hold in all; at least the longest sequence. */
+  readonly kvTokens: number;
+  /** Prompt tokens of one step. */
+  readonly prefillChunk: number;
+}
+
+export type Step =
+  /** Computes `count` tokens from position `from`; `complete` when the sequence's last known token is among them. */
+  | {
+      readonly type: 'prefill';
+      readonly id: string;
+      readonly slot: number;
+      readonly from: number;
+      readonly count: number;
+      readonly complete: boolean;
+    }
+  /** Computes the last token of each; their slots are 0, 1, 2, ... */
+  | { readonly type: 'decode'; readonly ids: readonly string[] };
+
+/** Cached rows that change their slot. */
+export interface Move {
+  readonly from: number;
+  readonly to: number;
+  readonly length: number;
+}
+
+interface Sequence {
+  readonly id: string;
+  readonly priority: number;
+  readonly arrival: number;
+  /** Known tokens: the prompt and what was generated. */
+  length: number;
+  /** How many of them the cache holds. */
+  computed: number;
+  overtaken: number;
+  /** The step that served it last. */
+  served: number;
+}
+
+export const PAGE_TOKENS = 64;
+export const MAX_OVERTAKEN = 64;
+
+export class Scheduler {
+  readonly limits: SchedulerLimits;
+  #waiting: Sequence[] = [];
+  #decoding: Sequence[] = [];
+  #prefilling: Sequence[] = [];
+  #moves: Move[] = [];
+  #arrivals = 0;
+  #steps = 0;
+  #lastType: Step['type'] = 'decode';
+  #preemptions = 0;
+
+  constructor(limits: SchedulerLimits) {
+    this.limits = limits;
+  }
+
+  get running(): number {
+    return this.#decoding.length + this.#prefilling.length;
+  }
+
+  get waiting(): number {
+    return this.#waiting.length;
+  }
+
+  get preemptions(): number {
+    return this.#preemptions;
+  }
+
+  /** Share of the cache's pages that running sequences hold, 0 to 1. */
+  get usage(): number {
+    return this.#usedPages() / this.#pageLimit();
+  }
+
+  /** Cached length of each running sequence, by slot. */
+  get lengths(): number[] {
+    return this.#running().map(({ computed }) => computed);
+  }
+
+  get isFull(): boolean {
+    return this.#waiting.length >= this.limits.maxQueue && this.running >= this.limits.slots;
+  }
+
+  /** @returns false when the queue is full; the request is not taken then. */
+  add(request: { readonly id: string; readonly promptTokens: number; readonly priority: number }): boolean {
+    if (this.#waiting.length >= this.limits.maxQueue && !(this.#waiting.length === 0 && this.running < this.limits.slots)) return false;
+    const { id, promptTokens, priority } = request;
+    this.#waiting.push({ id, priority, arrival: this.#arrivals++, length: promptTokens, computed: 0, overtaken: 0, served: 0 });
+    return true;
+  }
+
+  /** Ends a sequence, running or waiting. Unknown ids are ignored: the end of a sequence and its cancellation may cross. */
+  remove(id: string): void {
+    this.#waiting = this.#waiting.filter((sequence) => sequence.id !== id);
+    this.#release(id);
+  }
+
+  /** Moves to carry out before the next step. */
+  takeMoves(): Move[] {
+    const moves = this.#moves;
+    this.#moves = [];
+    return moves;
+  }
+
+  /** The next step, or `undefined` when nothing is to do. Must be followed by `complete` before it is asked again. */
+  next(): Step | undefined {
+    this.#admit();
+    this.#steps++;
+    const prefillFirst = this.#lastType === 'decode' || this.#decoding.length === 0;
+    const step = (prefillFirst ? this.#planPrefill() : undefined) ?? this.#planDecode() ?? this.#planPrefill();
+    if (step !== undefined) this.#lastType = step.type;
+    return step;
+  }
+
+  /** Says that the step's tokens are in the cache. */
+  complete(step: Step): void {
+    if (step.type === 'prefill') {
+      const sequence = this.#prefilling.find(({ id }) => id === step.id);
+      if (sequence !== undefined) sequence.computed += step.count;
+      return;
+    }
+    for (const sequence of this.#decoding) if (step.ids.includes(sequence.id)) sequence.computed++;
+  }
+
+  /** Says that a token was sampled for a sequence whose known tokens are all computed. */
+  append(id: string): void {
+    const sequence = this.#running().find((candidate) => candidate.id === id);
+    if (sequence === undefined) return;
+    sequence.length++;
+    const index = this.#prefilling.indexOf(sequence);
+    if (index >= 0) this.#promote(index);
+  }
+
+  #running(): Sequence[] {
+    return [...this.#decoding, ...this.#prefilling];
+  }
+
+  #admit(): void {
+    while (this.running < this.limits.slots) {
+      const [best] = this.#waiting.toSorted(compareWaiting);
+      if (best === undefined) return;
+      // Nothing behind it is tried: a long request at the head would starve if short ones slipped past.
+      if (this.#usedPages() + pagesFor(best.length + 1) > this.#pageLimit()) return;
+      this.#waiting.splice(this.#waiting.indexOf(best), 1);
+      for (const other of this.#waiting) if (other.arrival < best.arrival) other.overtaken++;
+      best.served = this.#steps;
+      this.#prefilling.push(best);
+    }
+  }
+
+  #planPrefill(): Step | undefined {
+    const [sequence] = this.#prefilling.toSorted((a, b) => a.served - b.served || a.arrival - b.arrival);
+    if (sequence === undefined) return undefined;
+    sequence.served = this.#steps;
+    const from = sequence.computed;
+    const count = Math.min(this.limits.prefillChunk, sequence.length - from);
+    const slot = this.#decoding.length + this.#prefilling.indexOf(sequence);
+    return { type: 'prefill', id: sequence.id, slot, from, count, complete: from + count === sequence.length };
+  }
+
+  #planDecode(): Step | undefined {
+    // A page may run out for one more position: give way from the lowest rank up, until the rest fits.
+    while (this.#usedPages() > this.#pageLimit()) {
+      const victim = this.#running().toSorted(compareRank).at(-1);
+      if (victim === undefined) break;
+      this.#release(victim.id);
+      victim.computed = 0;
+      this.#waiting.push(victim);
+      this.#preemptions++;
+    }
+    return this.#decoding.length === 0 ? undefined : { type: 'decode', ids: this.#decoding.map(({ id }) => id) };
+  }
+
+  #usedPages(): number {
+    return this.#running().reduce((sum, { length }) => sum + pagesFor(length + 1), 0);
+  }
+
+  #pageLimit(): number {
+    return Math.floor(this.limits.kvTokens / PAGE_TOKENS);
+  }
+
+  /** A prefilled sequence joins the batch: it swaps places with the first prefilling one. The slot after the last is scratch. */
+  #promote(index: number): void {
+    const first = this.#prefilling[0];
+    const sequence = this.#prefilling[index];
+    if (first === undefined || sequence === undefined) return;
+    const to = this.#decoding.length;
+    if (index > 0) {
+      const scratch = this.limits.slots;
+      this.#move(to, scratch, first.computed);
+      this.#move(to + index, to, sequence.computed);
+      this.#move(scratch, to + index, first.computed);
+      this.#prefilling[index] = first;
+    }
+    this.#prefilling.shift();
+    this.#decoding.push(sequence);
+  }
+
+  #release(id: string): void {
+    const decodingIndex = this.#decoding.findIndex((sequence) => sequence.id === id);
+    if (decodingIndex >= 0) {
+      this.#fillGap(this.#decoding, decodingIndex, 0);
+      const last = this.#prefilling.pop();
+      if (last !== undefined) {
+        const gap = this.#decoding.length;
+        this.#move(gap + 1 + this.#prefilling.length, gap, last.computed);
+        this.#prefilling.unshift(last);
+      }
+      return;
+    }
+    const prefillingIndex = this.#prefilling.findIndex((sequence) => sequence.id === id);
+    if (prefillingIndex >= 0) this.#fillGap(this.#prefilling, prefillingIndex, this.#decoding.length);
+  }
+
+  #fillGap(list: Sequence[], index: number, firstSlot: number): void {
+    const last = list.pop();
+    if (last === undefined || index === list.length) return;
+    this.#move(firstSlot + list.length, firstSlot + index, last.computed);
+    list[index] = last;
+  }
+
+  #move(from: number, to: number, length: number): void {
+    if (from !== to && length > 0) this.#moves.push({ from, to, length });
+  }
+}
+
+function pagesFor(tokens: number): number {
+  return Math.ceil(tokens / PAGE_TOKENS);
+}
+
+function compareRank(a: Sequence, b: Sequence): number {
+  return a.priority - b.priority || a.arrival - b.arrival;
+}
+
+function compareWaiting(a: Sequence, b: Sequence): number {
+  const starved = Number(b.overtaken >= MAX_OVERTAKEN) - Number(a.overtaken >= MAX_OVERTAKEN);
+  return starved || compareRank(a, b);
+}

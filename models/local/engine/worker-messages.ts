@@ -1,0 +1,20 @@
+import type { ModelFolder } from '../convert/model-folder.ts';
+import type { EngineEvent, EngineRequest, EngineStatus } from './engine.ts';
+import type { SchedulerLimits } from './scheduler.ts';
+
+export interface WorkerOptions {
+  readonly model: ModelFolder;
+  readonly limits: SchedulerLimits;
+  readonly threads: number;
+  readonly profilePrefix: string | undefined;
+}
+
+export type ToWorker =
+  | { readonly type: 'submit'; readonly request: EngineRequest }
+  | { readonly type: 'cancel'; readonly id: string }
+  | { readonly type: 'stop' };
+
+export type FromWorker =
+  | { readonly type: 'ready' }
+  | { readonly type: 'events'; readonly events: readonly EngineEvent[]; readonly status: EngineStatus }
+  | { readonly type: 'stopped' };

@@ -1,0 +1,42 @@
+/** The thread that computes. onnxruntime blocks it during each step; messages are read between steps. */
+import { parentPort, workerData } from 'node:worker_threads';
+import { Decoder } from './decoder.ts';
+import { Engine, type EngineEvent } from './engine.ts';
+import type { FromWorker, ToWorker, WorkerOptions } from './worker-messages.ts';
+
+const port = parentPort;
+if (port === null) throw new Error('worker.ts runs as a worker thread only');
+const { model, limits, threads, profilePrefix } = workerData as WorkerOptions; // passed by EngineClient
+
+const decoder = await Decoder.load(model, { threads, ...(profilePrefix === undefined ? {} : { profilePrefix }) });
+let events: EngineEvent[] = [];
+const engine = new Engine(decoder, model.config, limits, (event) => {
+  // Events of one step leave as one message.
+  if (events.push(event) === 1) queueMicrotask(flush);
+});
+
+function flush(): void {
+  post({ type: 'events', events, status: engine.status });
+  events = [];
+}
+
+function post(message: FromWorker): void {
+  port?.postMessage(message);
+}
+
+port.on('message', async (message: ToWorker) => {
+  switch (message.type) {
+    case 'submit':
+      engine.submit(message.request);
+      break;
+    case 'cancel':
+      engine.cancel(message.id);
+      break;
+    case 'stop':
+      await engine.idle();
+      await decoder.dispose();
+      post({ type: 'stopped' });
+      port.close();
+  }
+});
+post({ type: 'ready' });
