@@ -1,7 +1,3 @@
-/**
- * Records what a real vLLM sends, byte for byte, into test/fixtures/vllm: `node test/vllm/record.ts http://127.0.0.1:PORT`.
- * The server must run as test/vllm/vllm-server.ts starts it; the note beside the recordings says which it was.
- */
 import { mkdir, writeFile } from 'node:fs/promises';
 import { request as httpRequest } from 'node:http';
 import { join } from 'node:path';
@@ -51,10 +47,12 @@ const scenarios: Readonly<
 const CROWD = 16;
 const crowdBody = { prompt: FRANCE, max_tokens: 24, ignore_eos: true };
 
-await record(process.argv[2] ?? '');
-
-async function record(server: string): Promise<void> {
-  if (!URL.canParse(server)) throw new Error('usage: node test/vllm/record.ts http://127.0.0.1:PORT');
+/** Records what a real vLLM sends, byte for byte, into test/fixtures/vllm. The note there says which server it was. */
+export async function recordVllm(server: string, say: (sentence: string) => void): Promise<void> {
+  const save = async (name: string, recording: Recording) => {
+    await writeFile(join(FOLDER, `${name}.json`), encodeRecording(recording));
+    say(`${name}: ${recording.status}, ${recording.chunks.length} chunks`);
+  };
   await mkdir(FOLDER, { recursive: true });
   for (const [name, { body, headers = {} }] of Object.entries(scenarios)) await save(name, await exchange(server, body, headers));
   await save(
@@ -102,9 +100,9 @@ function exchange(
   });
 }
 
-async function save(name: string, { request, status, headers, chunks }: Recording): Promise<void> {
+/** One chunk a line, so that a recording can be read. */
+function encodeRecording({ request, status, headers, chunks }: Recording): string {
   const lines = chunks.map((chunk) => `  ${JSON.stringify(chunk)}`).join(',\n');
-  const text = `{\n "request": ${JSON.stringify(request)},\n "status": ${status},\n "headers": ${JSON.stringify(headers)},\n "chunks": [\n${lines}\n ]\n}\n`;
-  await writeFile(join(FOLDER, `${name}.json`), text);
-  process.stdout.write(`${name}: ${status}, ${chunks.length} chunks\n`);
+  const head = ` "request": ${JSON.stringify(request)},\n "status": ${status},\n "headers": ${JSON.stringify(headers)},\n`;
+  return `{\n${head} "chunks": [\n${lines}\n ]\n}\n`;
 }
