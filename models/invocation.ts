@@ -118,6 +118,7 @@ const embeddingSchema = v.object({
 export type CompletionInvocationInput = v.InferInput<typeof completionSchema>;
 /** The body that was received, with its defaults filled in. */
 export type CompletionInvocation = v.InferOutput<typeof completionSchema>;
+export type EmbeddingInvocationInput = v.InferInput<typeof embeddingSchema>;
 export type EmbeddingInvocation = v.InferOutput<typeof embeddingSchema>;
 export type StructuredOutputs = v.InferOutput<typeof structuredOutputsSchema>;
 
@@ -270,6 +271,46 @@ const chunkSchema = v.object({
 const errorSchema = v.object({
   error: v.object({ message: v.string(), type: v.nullish(v.string(), ''), param: v.nullish(v.string()), code: v.nullish(v.unknown()) }),
 });
+
+/** What a reader may rely on in the whole answer to a scored prompt (`echo`, `max_tokens: 0`, `prompt_logprobs`). */
+const scoresSchema = v.object({
+  choices: v.array(
+    v.object({
+      index: count,
+      prompt_logprobs: v.array(v.nullable(v.record(v.pipe(v.string(), v.digits()), v.object({ logprob: v.number() })))),
+    }),
+  ),
+});
+
+const embeddingsSchema = v.object({
+  data: v.array(v.object({ index: count, embedding: v.pipe(v.string(), v.base64()) })),
+  usage: usageSchema,
+});
+
+export type ReceivedScores = v.InferOutput<typeof scoresSchema>;
+export type ReceivedEmbeddings = v.InferOutput<typeof embeddingsSchema>;
+
+/** Reads the answer to scored prompts. Throws a plain `Error` that holds no text of it. */
+export function parseScores(body: string): ReceivedScores {
+  return parseAnswer(scoresSchema, body);
+}
+
+/** Reads the answer to an embedding with `encoding_format: 'base64'`. Throws a plain `Error` that holds no text of it. */
+export function parseEmbeddings(body: string): ReceivedEmbeddings {
+  return parseAnswer(embeddingsSchema, body);
+}
+
+function parseAnswer<Schema extends v.GenericSchema>(schema: Schema, body: string): v.InferOutput<Schema> {
+  let value: unknown;
+  try {
+    value = JSON.parse(body);
+  } catch {
+    throw new Error(`the container sent an answer that is not JSON (${body.length} characters)`);
+  }
+  const result = v.safeParse(schema, value);
+  if (result.success) return result.output;
+  throw new Error(`the container sent an answer of another shape, at ${v.getDotPath(result.issues[0]) ?? 'its root'}`);
+}
 
 export type ReceivedChunk = v.InferOutput<typeof chunkSchema>;
 export type CompletionEvent =

@@ -1,19 +1,47 @@
-import type { InvokeEndpointWithResponseStreamCommandInput } from '@aws-sdk/client-sagemaker-runtime';
-import type { CompletionInvocationInput } from '../../models/invocation.ts';
-import type { EndpointRequest, Grammar } from '../gateway/services.ts';
+import type { InvokeEndpointCommandInput, InvokeEndpointWithResponseStreamCommandInput } from '@aws-sdk/client-sagemaker-runtime';
+import type { CompletionInvocationInput, EmbeddingInvocationInput } from '../../models/invocation.ts';
+import type { EmbeddingRequest, EndpointRequest, EndpointTarget, Grammar, ScoringRequest } from '../gateway/services.ts';
 
 /** What SageMaker takes as an inference id; an id of another form is only in the body. */
 const INFERENCE_ID = /^[\x21-\x7e]{1,64}$/;
 
 /** A request in the words of SageMaker and, in its body, of vLLM's completions. */
 export function encodeRequest(request: EndpointRequest): InvokeEndpointWithResponseStreamCommandInput {
-  const { target, requestId } = request;
+  return encodeInvocation(request, encodeBody(request));
+}
+
+/** Nothing is generated: the prompt's own tokens are what is asked about. */
+export function encodeScoring(request: ScoringRequest): InvokeEndpointCommandInput {
+  const body: CompletionInvocationInput = {
+    prompt: request.prompts.map((prompt) => [...prompt]),
+    stream: false,
+    echo: true,
+    max_tokens: 0,
+    prompt_logprobs: request.topLogprobs,
+    request_id: request.requestId,
+  };
+  return encodeInvocation(request, body);
+}
+
+export function encodeEmbedding(request: EmbeddingRequest): InvokeEndpointCommandInput {
+  const input = isTexts(request.input) ? [...request.input] : request.input.map((tokenIds) => [...tokenIds]);
+  return encodeInvocation(request, { input, encoding_format: 'base64', request_id: request.requestId });
+}
+
+function isTexts(input: EmbeddingRequest['input']): input is readonly string[] {
+  return typeof input[0] === 'string';
+}
+
+function encodeInvocation(
+  { target, requestId }: { readonly target: EndpointTarget; readonly requestId: string },
+  body: CompletionInvocationInput | EmbeddingInvocationInput,
+) {
   // In SageMaker an adapter is an inference component on top of its base: the endpoint turns its name into the container's adapter header.
   const inferenceComponent = target.adapter ?? target.inferenceComponent;
   return {
     EndpointName: target.endpointName,
     ContentType: 'application/json',
-    Body: Buffer.from(JSON.stringify(encodeBody(request))),
+    Body: Buffer.from(JSON.stringify(body)),
     ...(inferenceComponent === undefined ? {} : { InferenceComponentName: inferenceComponent }),
     ...(target.variant === undefined ? {} : { TargetVariant: target.variant }),
     ...(INFERENCE_ID.test(requestId) ? { InferenceId: requestId } : {}),

@@ -1,4 +1,6 @@
 import {
+  InvokeEndpointCommand,
+  type InvokeEndpointCommandInput,
   InvokeEndpointWithResponseStreamCommand,
   type InvokeEndpointWithResponseStreamCommandOutput,
   type ResponseStream,
@@ -9,7 +11,8 @@ import { EndpointUnavailableError } from '../gateway/errors.ts';
 import type { Endpoint, EndpointEvent, EndpointRequest } from '../gateway/services.ts';
 import { AnswerReader } from './sagemaker-endpoint-answer.ts';
 import { awsFailure } from './sagemaker-endpoint-failure.ts';
-import { encodeRequest } from './sagemaker-endpoint-request.ts';
+import { encodeEmbedding, encodeRequest, encodeScoring } from './sagemaker-endpoint-request.ts';
+import { readEmbeddings, readScores } from './sagemaker-endpoint-whole.ts';
 
 export interface SageMakerEndpointOptions {
   /** Laid over the SDK's ordinary configuration (environment, profile, role), which is enough by itself. */
@@ -29,7 +32,7 @@ const GOODBYE_MS = 250;
 const STALLED = Symbol('stalled');
 
 /**
- * Generation on SageMaker, by InvokeEndpointWithResponseStream. Retries are not made here but by whoever knows what was delivered
+ * Generation on SageMaker, by InvokeEndpointWithResponseStream; scores and embeddings by InvokeEndpoint. Retries are not made here but by whoever knows what was delivered
  * already: the one exception is a kept-alive connection that turns out to be closed.
  */
 export function createSageMakerEndpoint(options: SageMakerEndpointOptions = {}): Endpoint & { close(): void } {
@@ -43,6 +46,23 @@ export function createSageMakerEndpoint(options: SageMakerEndpointOptions = {}):
     },
     ...options.client,
   });
+
+  /** One answer in one piece: SageMaker gives it a minute. */
+  async function invokeWhole(input: InvokeEndpointCommandInput, signal: AbortSignal): Promise<string> {
+    signal.throwIfAborted();
+    const stop = new AbortController();
+    const command = new InvokeEndpointCommand(input);
+    const send = () => client.send(command, { abortSignal: AbortSignal.any([signal, stop.signal]) });
+    try {
+      const output = await within(firstBytesTimeoutMs, stop, onFreshConnection(send, signal));
+      return new TextDecoder().decode(output.Body);
+    } catch (error) {
+      signal.throwIfAborted();
+      const endpointName = input.EndpointName ?? '';
+      if (stop.signal.reason === STALLED) throw new EndpointUnavailableError('stalled', endpointName, { cause: error });
+      throw awsFailure(error, endpointName, false);
+    }
+  }
 
   return {
     async *invoke(request: EndpointRequest, signal: AbortSignal): AsyncGenerator<EndpointEvent> {
@@ -79,6 +99,12 @@ export function createSageMakerEndpoint(options: SageMakerEndpointOptions = {}):
       }
       yield* reader.finish();
     },
+    async score(request, signal) {
+      return readScores(await invokeWhole(encodeScoring(request), signal), request);
+    },
+    async embed(request, signal) {
+      return readEmbeddings(await invokeWhole(encodeEmbedding(request), signal), request);
+    },
     close: () => client.destroy(),
   };
 }
@@ -89,12 +115,16 @@ async function send(
   abortSignal: AbortSignal,
 ): Promise<InvokeEndpointWithResponseStreamCommandOutput> {
   const input = encodeRequest(request);
+  return await onFreshConnection(() => client.send(new InvokeEndpointWithResponseStreamCommand(input), { abortSignal }), abortSignal);
+}
+
+/** A function that was frozen, or an idle server, wakes up with dead connections: nothing was answered, so nothing is done twice. */
+async function onFreshConnection<Output>(call: () => Promise<Output>, signal: AbortSignal): Promise<Output> {
   try {
-    return await client.send(new InvokeEndpointWithResponseStreamCommand(input), { abortSignal });
+    return await call();
   } catch (error) {
-    // A function that was frozen, or an idle server, wakes up with dead connections: nothing was answered, so nothing is done twice.
-    if (!isConnectionLost(error) || abortSignal.aborted) throw error;
-    return await client.send(new InvokeEndpointWithResponseStreamCommand(input), { abortSignal });
+    if (!isConnectionLost(error) || signal.aborted) throw error;
+    return await call();
   }
 }
 

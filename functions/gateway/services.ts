@@ -69,6 +69,41 @@ export interface Endpoint {
    * @throws {EndpointRefusedError} the endpoint refused this request; another try would be refused too.
    */
   invoke(request: EndpointRequest, signal: AbortSignal): AsyncIterable<EndpointEvent>;
+  /**
+   * How likely the model finds the given tokens, prompt by prompt in the order of the request. Nothing is generated.
+   * @throws {EndpointUnavailableError} @throws {EndpointRefusedError} as `invoke` does.
+   */
+  score(request: ScoringRequest, signal: AbortSignal): Promise<readonly PromptLogprobs[]>;
+  /**
+   * One vector an input, of unit length, in the order of the request.
+   * @throws {EndpointUnavailableError} @throws {EndpointRefusedError} as `invoke` does.
+   */
+  embed(request: EmbeddingRequest, signal: AbortSignal): Promise<EmbeddingResult>;
+}
+
+/** Tokens whose likelihood is asked for: each after those before it. */
+export interface ScoringRequest {
+  readonly target: EndpointTarget;
+  readonly requestId: string;
+  /** At least one prompt, each of at least one token. */
+  readonly prompts: readonly (readonly number[])[];
+  /** Alternatives to show at each position, 0 to 20. */
+  readonly topLogprobs: number;
+}
+
+/** As long as its prompt; `undefined` for the first token, which follows nothing. */
+export type PromptLogprobs = readonly (SampledTokenLogprob | undefined)[];
+
+export interface EmbeddingRequest {
+  readonly target: EndpointTarget;
+  readonly requestId: string;
+  /** Texts, or token ids of the embedding model's own vocabulary. At least one. */
+  readonly input: readonly string[] | readonly (readonly number[])[];
+}
+
+export interface EmbeddingResult {
+  readonly embeddings: readonly Float32Array[];
+  readonly promptTokens: number;
 }
 
 /** The files that a tokenizer is loaded from. */

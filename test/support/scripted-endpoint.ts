@@ -1,4 +1,18 @@
-import type { Endpoint, EndpointEvent, EndpointRequest } from '../../functions/gateway/services.ts';
+import type {
+  EmbeddingRequest,
+  EmbeddingResult,
+  Endpoint,
+  EndpointEvent,
+  EndpointRequest,
+  PromptLogprobs,
+  ScoringRequest,
+} from '../../functions/gateway/services.ts';
+
+/** How a test answers what is not generation. */
+export interface ScriptedAnswers {
+  score?(request: ScoringRequest): readonly PromptLogprobs[];
+  embed?(request: EmbeddingRequest): EmbeddingResult;
+}
 
 /** An endpoint that a test plays by hand: it gives the events of a script and keeps what it was asked. */
 export class ScriptedEndpoint implements Endpoint {
@@ -9,8 +23,24 @@ export class ScriptedEndpoint implements Endpoint {
   closed = 0;
   readonly #script: (request: EndpointRequest, call: number) => AsyncIterable<EndpointEvent> | Iterable<EndpointEvent>;
 
-  constructor(script: (request: EndpointRequest, call: number) => AsyncIterable<EndpointEvent> | Iterable<EndpointEvent>) {
+  readonly #answers: ScriptedAnswers;
+
+  constructor(
+    script: (request: EndpointRequest, call: number) => AsyncIterable<EndpointEvent> | Iterable<EndpointEvent>,
+    answers: ScriptedAnswers = {},
+  ) {
     this.#script = script;
+    this.#answers = answers;
+  }
+
+  async score(request: ScoringRequest): Promise<readonly PromptLogprobs[]> {
+    if (this.#answers.score === undefined) throw new Error('this script scores nothing');
+    return this.#answers.score(request);
+  }
+
+  async embed(request: EmbeddingRequest): Promise<EmbeddingResult> {
+    if (this.#answers.embed === undefined) throw new Error('this script embeds nothing');
+    return this.#answers.embed(request);
   }
 
   async *invoke(request: EndpointRequest, signal: AbortSignal): AsyncGenerator<EndpointEvent> {
