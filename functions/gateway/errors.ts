@@ -164,3 +164,29 @@ export class DrainingError extends GatewayError {
     super('This gateway is shutting down. Try again.');
   }
 }
+
+/** The function may not run any longer: the answer is ended before Lambda would cut it without a word. */
+export class DeadlineError extends GatewayError {
+  override readonly name = 'DeadlineError';
+  override readonly status = 504;
+  override readonly type = 'server_error';
+  override readonly code = 'deadline_exceeded';
+  constructor() {
+    super('This answer takes longer than one request may. Ask for fewer tokens with `max_tokens`.');
+  }
+}
+
+/** The table cannot be reached or written: a full disk, a lost network, a throttled store. */
+export class StoreUnavailableError extends GatewayError {
+  override readonly name = 'StoreUnavailableError';
+  override readonly status = 503;
+  override readonly type = 'server_error';
+  override readonly code = 'store_unavailable';
+  override readonly retryAfterSeconds = 1;
+  /** Names the store, for whoever runs the gateway. */
+  readonly store: string;
+  constructor(store: string, options: { cause?: unknown } = {}) {
+    super("The gateway's store cannot be reached or written. Try again.", options);
+    this.store = store;
+  }
+}
