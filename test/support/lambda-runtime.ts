@@ -1,0 +1,133 @@
+/**
+ * Lambda's Node runtime, as far as a streaming function sees it, as a process of its own: asks the Runtime API of
+ * `AWS_LAMBDA_RUNTIME_API` for events and gives them to the handler that `_HANDLER` (`index.handler`) names in `LAMBDA_TASK_ROOT`.
+ * Framing, facade and error path are those of aws-lambda-ric 4.0.2 (dist/stream): the prelude leaves with the first write, a failure is told
+ * in the trailers, and nothing ever tells the function that a client has left.
+ */
+import { request as httpRequest } from 'node:http';
+import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
+
+const { AWS_LAMBDA_RUNTIME_API: api = '', _HANDLER: handlerName = '', LAMBDA_TASK_ROOT: root = '' } = process.env;
+const runtime = `http://${api}/2018-06-01/runtime`;
+const STREAMING = Symbol.for('aws.lambda.runtime.handler.streaming');
+
+type StreamHandler = ((event: unknown, stream: ResponseStream, context: object) => Promise<void>) & { [STREAMING]?: string };
+
+/** `http.ClientRequest` with the two additions of Lambda's runtime. */
+class ResponseStream {
+  beforeFirstWrite: ((write: (chunk: Uint8Array | string) => void) => void) | undefined;
+  #begun = false;
+  readonly #request;
+  readonly acknowledged: Promise<void>;
+
+  constructor(requestId: string) {
+    this.#request = httpRequest(`${runtime}/invocation/${requestId}/response`, {
+      method: 'POST',
+      headers: {
+        'lambda-runtime-function-response-mode': 'streaming',
+        trailer: ['Lambda-Runtime-Function-Error-Type', 'Lambda-Runtime-Function-Error-Body'],
+        'content-type': 'application/octet-stream',
+        'transfer-encoding': 'chunked',
+      },
+    });
+    this.acknowledged = new Promise((resolve, reject) => {
+      this.#request.on('error', (error) => {
+        reject(error);
+        this.#request.destroy(error);
+      });
+      this.#request.on('response', (response) => response.resume().on('end', resolve));
+    });
+    this.acknowledged.catch(() => undefined);
+  }
+  setContentType(type: string): void {
+    if (this.#begun) throw new Error('Cannot set content-type, too late.');
+    this.#request.setHeader('content-type', type);
+  }
+  write(chunk: Uint8Array | string): boolean {
+    if (!this.#begun) this.beforeFirstWrite?.((each) => this.#request.write(each));
+    this.#begun = true;
+    return this.#request.write(chunk);
+  }
+  end(callback?: () => void): void {
+    this.#request.end(callback);
+  }
+  on(event: string, listener: (...values: unknown[]) => void): void {
+    this.#request.on(event, listener);
+  }
+  off(event: string, listener: (...values: unknown[]) => void): void {
+    this.#request.off(event, listener);
+  }
+  get finished(): boolean {
+    return this.#request.writableFinished;
+  }
+  fail(error: unknown): Promise<void> {
+    const failure = describe(error);
+    this.#request.addTrailers({
+      'Lambda-Runtime-Function-Error-Type': failure.errorType,
+      'Lambda-Runtime-Function-Error-Body': Buffer.from(JSON.stringify(failure)).toString('base64'),
+    });
+    return new Promise((resolve) => {
+      if (this.#request.destroyed)
+        resolve(); // nobody is left to be told
+      else this.#request.end(resolve);
+    });
+  }
+}
+
+Object.assign(globalThis, {
+  awslambda: {
+    streamifyResponse(handler: StreamHandler) {
+      handler[STREAMING] = 'response';
+      return handler;
+    },
+    HttpResponseStream: {
+      from(stream: ResponseStream, prelude: object) {
+        stream.setContentType('application/vnd.awslambda.http-integration-response');
+        stream.beforeFirstWrite = (write) => {
+          write(JSON.stringify(prelude));
+          write(new Uint8Array(8));
+        };
+        return stream;
+      },
+    },
+  },
+});
+
+function describe(error: unknown): { errorType: string; errorMessage: string } {
+  return error instanceof Error
+    ? { errorType: error.name, errorMessage: error.message }
+    : { errorType: typeof error, errorMessage: String(error) };
+}
+
+async function loadHandler(): Promise<StreamHandler> {
+  const [file = '', name = ''] = handlerName.split('.');
+  const module: Record<string, unknown> = await import(pathToFileURL(join(root, `${file}.mjs`)).href);
+  const handler = module[name] as StreamHandler; // whatever a user's module exports; checked on the next line
+  if (typeof handler !== 'function' || handler[STREAMING] === undefined) throw new Error(`${handlerName} is not a streaming handler`);
+  return handler;
+}
+
+async function serveOne(handler: StreamHandler): Promise<void> {
+  const next = await fetch(`${runtime}/invocation/next`);
+  const requestId = next.headers.get('lambda-runtime-aws-request-id') ?? '';
+  const deadline = Number(next.headers.get('lambda-runtime-deadline-ms'));
+  const context = { awsRequestId: requestId, getRemainingTimeInMillis: () => deadline - Date.now() };
+  const event: unknown = await next.json();
+  const stream = new ResponseStream(requestId);
+  try {
+    await handler(event, stream, context);
+    await stream.acknowledged;
+    if (!stream.finished) throw new Error('Response stream is not finished.');
+  } catch (error) {
+    await stream.fail(error);
+  }
+}
+
+try {
+  const handler = await loadHandler();
+  for (;;) await serveOne(handler);
+} catch (error) {
+  await fetch(`${runtime}/init/error`, { method: 'POST', body: JSON.stringify(describe(error)) }).catch(() => undefined);
+  process.exit(1);
+}

@@ -1,0 +1,37 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { fileURLToPath } from 'node:url';
+import { type LambdaRuntimeApi, startLambdaRuntimeApi } from './lambda-runtime-api.ts';
+
+/** A bundled function (`FOLDER/index.mjs`) running as Lambda runs it: a process that asks a Runtime API for events. */
+export interface RunningFunction {
+  readonly api: LambdaRuntimeApi;
+  readonly process: ChildProcess;
+  /** What the function has written to stdout and stderr. */
+  log(): string;
+  stop(): Promise<void>;
+}
+
+/** The environment is exactly what is given, as in Lambda: nothing of this process leaks in. */
+export async function runLambdaFunction(folder: string, environment: Readonly<Record<string, string>>): Promise<RunningFunction> {
+  const api = await startLambdaRuntimeApi();
+  const runtime = fileURLToPath(new URL('lambda-runtime.ts', import.meta.url));
+  const child = spawn(process.execPath, [runtime], {
+    env: { ...environment, AWS_LAMBDA_RUNTIME_API: api.address, LAMBDA_TASK_ROOT: folder, _HANDLER: 'index.handler' },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  let text = '';
+  for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk) => (text += chunk));
+  return {
+    api,
+    process: child,
+    log: () => text,
+    async stop() {
+      api.close();
+      if (child.exitCode === null && child.signalCode === null) {
+        child.kill('SIGKILL');
+        await once(child, 'exit');
+      }
+    },
+  };
+}
