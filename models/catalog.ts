@@ -68,7 +68,7 @@ export const catalog: readonly ServedModel[] = [
     id: 'smollm2-135m-instruct',
     created: 1_730_419_200,
     ownedBy: 'huggingfacetb',
-    tokenizer: { folder: 'smollm2', digest: '49076f88a3495426770880467ad18a98f39b3e19a444878efbbb82f7b9ec2a72' },
+    tokenizer: { folder: 'smollm2', digest: 'aa388de6ba23c2a41cf38b693eeb26eb187347986e8c331fdc133f4d628f0c40' },
     contextLength: 8192,
     stopTokenIds: [2],
     endpoint: { name: 'penstock-gpt', inferenceComponent: 'smollm2-135m-instruct' },

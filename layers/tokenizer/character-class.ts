@@ -1,7 +1,9 @@
 /**
- * The character classes that pre-tokenizers tell apart. They are computed when a vocabulary is compiled and kept in its file, so that a
- * token's borders never depend on the Unicode version of the machine that encodes.
+ * The character classes that pre-tokenizers tell apart, by Unicode 16.0, which the reference tokenizers use. They are kept in each
+ * vocabulary file, so that a token's borders never depend on the Unicode version of the machine that compiles or encodes.
  */
+import { UNICODE_16_CLASSES } from './unicode-16-classes.ts';
+
 export const CharacterClass = {
   /** Controls, formats, private and unassigned. */
   other: 0,
@@ -19,34 +21,31 @@ export const CharacterClass = {
   caseless: 9,
 } as const;
 
-const patterns: readonly (readonly [RegExp, number])[] = [
-  [/[\r\n]/u, CharacterClass.newline],
-  [/\p{White_Space}/u, CharacterClass.space],
-  [/[\p{Lu}\p{Lt}]/u, CharacterClass.upper],
-  [/\p{Ll}/u, CharacterClass.lower],
-  [/\p{L}/u, CharacterClass.caseless],
-  [/\p{N}/u, CharacterClass.number],
-  [/\p{M}/u, CharacterClass.mark],
-  [/\p{P}/u, CharacterClass.punctuation],
-  [/\p{S}/u, CharacterClass.symbol],
-];
-
+/** The letters of `UNICODE_16_CLASSES`, by class. */
+const RUN_LETTERS = 'OPSMZLNUDC';
 const BLOCK = 256;
 
-/** Two stages: `blocks[codePoint >> 8]` names a row of 256 classes. */
+/** Two stages: `blocks[codePoint >> 8]` names a row of 256 classes. Row 0 is U+0000 to U+00FF. */
 export interface CharacterClasses {
   readonly blocks: Uint8Array;
   readonly rows: Uint8Array;
 }
 
-/** Classes of all code points by the Unicode version of the running machine. */
-export function computeCharacterClasses(): CharacterClasses {
-  const blocks = new Uint8Array(0x110000 / BLOCK);
+/** @param numbers further code points that count as numbers. */
+export function buildCharacterClasses(numbers: readonly number[] = []): CharacterClasses {
+  const classes = new Uint8Array(0x110000);
+  let codePoint = 0;
+  for (const [, letter = '', length = ''] of UNICODE_16_CLASSES.matchAll(/([A-Z])([0-9a-z]+)/g)) {
+    const end = codePoint + Number.parseInt(length, 36);
+    classes.fill(RUN_LETTERS.indexOf(letter), codePoint, end);
+    codePoint = end;
+  }
+  for (const number of numbers) classes[number] = CharacterClass.number;
+  const blocks = new Uint8Array(classes.length / BLOCK);
   const rows: Uint8Array[] = [];
   const rowNumbers = new Map<string, number>();
   for (let block = 0; block < blocks.length; block++) {
-    const row = new Uint8Array(BLOCK);
-    for (let low = 0; low < BLOCK; low++) row[low] = classify(block * BLOCK + low);
+    const row = classes.subarray(block * BLOCK, (block + 1) * BLOCK);
     const key = row.join();
     let number = rowNumbers.get(key);
     if (number === undefined) {
@@ -55,14 +54,7 @@ export function computeCharacterClasses(): CharacterClasses {
     }
     blocks[block] = number;
   }
-  if (rows.length > 256) throw new Error(`Unicode has become too varied for one byte a block: ${rows.length} rows.`);
   const flat = new Uint8Array(rows.length * BLOCK);
   for (const [number, row] of rows.entries()) flat.set(row, number * BLOCK);
   return { blocks, rows: flat };
-}
-
-function classify(codePoint: number): number {
-  if (codePoint >= 0xd800 && codePoint <= 0xdfff) return CharacterClass.other;
-  const character = String.fromCodePoint(codePoint);
-  return patterns.find(([pattern]) => pattern.test(character))?.[1] ?? CharacterClass.other;
 }

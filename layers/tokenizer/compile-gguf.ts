@@ -55,6 +55,7 @@ export function compileGguf(metadata: GgufTokenizer): Uint8Array {
   const nameOf = (id: number | undefined) => (id === undefined ? undefined : tokens[id]);
   const bosToken = nameOf(bosTokenId);
   const eosToken = nameOf(eosTokenId);
+  const spelled = tokens.map(readSpelledToken);
   const { preTokenizer, normalization, wholePieces } = pre;
   return compileVocabulary({
     settings: {
@@ -66,8 +67,9 @@ export function compileGguf(metadata: GgufTokenizer): Uint8Array {
       prefix: metadata.addBos === true && bosTokenId !== undefined ? [bosTokenId] : [],
       suffix: [],
     },
-    tokens: tokens.map((token, id) => (control(id) ? new TextEncoder().encode(token) : readSpelledToken(token))),
+    tokens: spelled.map(({ bytes }) => bytes),
     controlTokens: [...tokens.keys()].filter(control).map((id) => ({ id, special: tokenTypes[id] === CONTROL })),
+    decodeOnly: new Set([...spelled.keys()].filter((id) => spelled[id]?.spelled === false)),
     findMerge: createMergeList(new Map(tokens.map((token, id) => [token, id])), metadata.merges),
     wholePieces,
   });

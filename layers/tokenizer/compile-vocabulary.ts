@@ -5,7 +5,7 @@
  * alone. (Until T appears nothing has crossed its two outer borders, so its inside went as it goes alone.) The file therefore keeps one
  * pair a token, and a token whose bytes encode to something else alone ("unreachable") keeps none: no merge ever makes it.
  */
-import { computeCharacterClasses } from './character-class.ts';
+import { buildCharacterClasses } from './character-class.ts';
 import { VocabularyError } from './errors.ts';
 import { buildHashTable, hashBytes, hashPair, idBitsFor } from './hash-table.ts';
 import { NO_TOKEN, type VocabularySettings, writeVocabulary } from './vocabulary-file.ts';
@@ -21,10 +21,15 @@ export interface VocabularySource {
   /** Bytes by id, control tokens included; `undefined` is an id without a token. */
   readonly tokens: readonly (Uint8Array | undefined)[];
   readonly controlTokens: readonly { readonly id: number; readonly special: boolean }[];
+  /** Tokens that no text becomes: spelled outside the byte alphabet. */
+  readonly decodeOnly: ReadonlySet<number>;
   readonly findMerge: (left: number, right: number) => Merge | undefined;
   /** True when a piece that is a token is that token, even one that no merge makes (tiktoken; Hugging Face's `ignore_merges`). */
   readonly wholePieces: boolean;
 }
+
+/** Hugging Face's `Digits` asks Rust's own tables, which are one Unicode version ahead of its regular expressions (tokenizers 0.23.2). */
+const UNICODE_17_NUMBERS = [...Array(10).keys()].map((digit) => 0x11de0 + digit).concat(0x16ff4, 0x16ff5, 0x16ff6);
 
 const MAX_TOKENS = 2 ** 22;
 /** The encoder relies on a token being much shorter than its window. */
@@ -36,12 +41,12 @@ export function compileVocabulary(source: VocabularySource): Uint8Array {
   if (tokens.length === 0 || tokens.length > MAX_TOKENS) {
     throw new VocabularyError(`A vocabulary has 1 to ${MAX_TOKENS} tokens, this one has ${tokens.length}.`);
   }
-  const isControl = new Uint8Array(tokens.length);
-  for (const { id } of source.controlTokens) isControl[id] = 1;
+  const unreadable = new Set(source.decodeOnly);
+  for (const { id } of source.controlTokens) unreadable.add(id);
 
   const byteTokens = new Uint32Array(256).fill(NO_TOKEN);
   for (const [id, bytes] of tokens.entries()) {
-    if (bytes?.length === 1 && isControl[id] === 0 && byteTokens[bytes[0] as number] === NO_TOKEN) byteTokens[bytes[0] as number] = id;
+    if (bytes?.length === 1 && !unreadable.has(id) && byteTokens[bytes[0] as number] === NO_TOKEN) byteTokens[bytes[0] as number] = id;
   }
 
   const mergePairs = new Uint32Array(tokens.length * 2).fill(NO_TOKEN);
@@ -49,7 +54,7 @@ export function compileVocabulary(source: VocabularySource): Uint8Array {
   const pieces: number[] = [];
   const merged: number[] = [];
   for (const [id, bytes] of tokens.entries()) {
-    if (bytes === undefined || isControl[id] === 1) continue;
+    if (bytes === undefined || unreadable.has(id)) continue;
     if (bytes.length > MAX_TOKEN_BYTES) throw new VocabularyError(`Token ${id} has ${bytes.length} bytes, the most is ${MAX_TOKEN_BYTES}.`);
     if (bytes.length === 1) {
       if (byteTokens[bytes[0] as number] === id) pieces.push(id);
@@ -74,7 +79,7 @@ export function compileVocabulary(source: VocabularySource): Uint8Array {
   const idBits = idBitsFor(tokens.length);
   const spanHash = (id: number) => hashBytes(tokenBytes, tokenOffsets[id] as number, tokenOffsets[id + 1] as number);
   const pairHash = (id: number) => hashPair(mergePairs[id * 2] as number, mergePairs[id * 2 + 1] as number);
-  const classes = computeCharacterClasses();
+  const classes = buildCharacterClasses(settings.preTokenizer === 'gpt2-digits' ? UNICODE_17_NUMBERS : []);
   const inRankOrder = merged.every((id, index) => index === 0 || (ranks[merged[index - 1] as number] as number) < (ranks[id] as number));
   const controlTokens = source.controlTokens.map(({ id, special }) => id * 2 + (special ? 1 : 0)).sort((a, b) => a - b);
   return writeVocabulary({

@@ -4,6 +4,7 @@
  */
 import type { BytePairEncoder, LongPiece } from './byte-pair-encoder.ts';
 import { WINDOW_BYTES } from './byte-pair-encoder.ts';
+import { normalizeNfc } from './hugging-face-nfc.ts';
 import type { PieceScanner } from './pre-tokenizer.ts';
 import type { VocabularySettings } from './vocabulary-file.ts';
 
@@ -78,7 +79,7 @@ export class PlainTextEncoder {
     const { text, taken } = run;
     const cut = text.length - taken <= CHUNK_UNITS ? text.length : findSafeCut(text, taken, taken + CHUNK_UNITS);
     const part = taken === 0 && cut === text.length ? text : text.slice(taken, cut);
-    const chunk = this.#settings.normalization === 'nfc' ? part.normalize('NFC') : part;
+    const chunk = this.#settings.normalization === 'nfc' ? normalizeNfc(part) : part;
     if (run.bytes.length < chunk.length * 3) run.bytes = new Uint8Array(chunk.length * 3);
     run.end = utf8.encodeInto(chunk, run.bytes).written;
     run.at = 0;
