@@ -8,24 +8,16 @@ import {
   generationFields,
   integerBetween,
   maxTokens,
+  metadata,
   nullish,
   type ParsedRequest,
   readDelivery,
   readSampling,
   readStop,
-  string,
+  refused,
+  serviceTier,
 } from './request-fields.ts';
 import { jsonObject, readResponseFormat, readToolUse, toolFields } from './tool-fields.ts';
-
-const refused = (why: string) => nullish(v.never(why));
-const metadata = v.pipe(
-  v.record(
-    v.pipe(string, v.maxLength(64, 'keys have at most 64 characters.')),
-    v.pipe(string, v.maxLength(512, 'values have at most 512 characters.')),
-    'must be an object of strings.',
-  ),
-  v.check((pairs) => Object.keys(pairs).length <= 16, 'takes at most 16 pairs.'),
-);
 
 const schema = v.strictObject({
   ...generationFields,
@@ -37,9 +29,7 @@ const schema = v.strictObject({
   top_logprobs: nullish(integerBetween(0, 20)),
   metadata: nullish(metadata),
   store: nullish(boolean),
-  service_tier: nullish(
-    v.picklist(['auto', 'default', 'flex', 'scale', 'priority'], 'must be one of auto, default, flex, scale, priority.'),
-  ),
+  service_tier: nullish(serviceTier),
   modalities: nullish(v.array(v.literal('text', 'this model writes text only.'), 'must be an array.')),
   /** Hints that change neither what is right nor what is charged. */
   prediction: nullish(jsonObject),

@@ -1,4 +1,4 @@
-/** Fields that chat completions and completions share, with OpenAI's ranges. https://platform.openai.com/docs/api-reference/chat/create */
+/** Fields that the paths share, with OpenAI's ranges. https://platform.openai.com/docs/api-reference/chat/create */
 import * as v from 'valibot';
 import type { GenerationRequest } from '../pipeline/generation-request.ts';
 import type { SamplingOptions } from '../services.ts';
@@ -15,6 +15,23 @@ export const integerBetween = (least: number, most: number) =>
 export const boolean = v.boolean('must be true or false.');
 export const string = v.string('must be a string.');
 export const nullish = <Schema extends v.GenericSchema>(schema: Schema) => v.optional(v.nullable(schema));
+
+/** A field that is known and not served: the sentence says what to do instead. */
+export const refused = (why: string) => nullish(v.never(why));
+
+export const metadata = v.pipe(
+  v.record(
+    v.pipe(string, v.maxLength(64, 'keys have at most 64 characters.')),
+    v.pipe(string, v.maxLength(512, 'values have at most 512 characters.')),
+    'must be an object of strings.',
+  ),
+  v.check((pairs) => Object.keys(pairs).length <= 16, 'takes at most 16 pairs.'),
+);
+
+export const serviceTier = v.picklist(
+  ['auto', 'default', 'flex', 'scale', 'priority'],
+  'must be one of auto, default, flex, scale, priority.',
+);
 
 const MAX_TOKEN_ID = 2 ** 31 - 1;
 /** Seeds are 64-bit at OpenAI; a JSON number is exact up to 2^53. */
@@ -57,9 +74,12 @@ export const generationFields = {
   top_k: nullish(integerBetween(-1, MAX_TOKEN_ID)),
 };
 
+type SamplingFields = Partial<
+  Pick<GenerationFields, 'temperature' | 'top_p' | 'top_k' | 'seed' | 'frequency_penalty' | 'presence_penalty' | 'logit_bias'>
+>;
 type GenerationFields = v.InferOutput<v.StrictObjectSchema<typeof generationFields, undefined>>;
 
-export function readSampling(body: GenerationFields): SamplingOptions {
+export function readSampling(body: SamplingFields): SamplingOptions {
   const topK = body.top_k ?? 0;
   const bias = Object.entries(body.logit_bias ?? {});
   return {
