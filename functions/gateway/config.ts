@@ -32,6 +32,8 @@ export const ENVIRONMENT = {
   PENSTOCK_API_KEY: 'one API key; default on a loopback address: sk-local',
   PENSTOCK_API_KEY_HASHES: 'SHA-256 hex digests of API keys, separated by commas',
   PENSTOCK_ORIGIN_SECRET_SHA256: 'SHA-256 hex digest of the secret that the CDN sends',
+  PENSTOCK_API_KEY_ARN: 'secret in AWS Secrets Manager that holds one API key; read by the functions in Lambda only',
+  PENSTOCK_ORIGIN_SECRET_ARN: 'secret in AWS Secrets Manager that the CDN sends; read by the functions in Lambda only',
   MAX_BODY_BYTES: 'largest request body; default 4194304',
   HOST: 'address of the server; default 127.0.0.1',
   PORT: 'port of the server; default 8080',
@@ -53,6 +55,23 @@ export function loadConfig(env: Environment = process.env): GatewayConfig {
   if (config.apiKeyHashes.length === 0)
     read.problem('PENSTOCK_API_KEY_HASHES (or PENSTOCK_API_KEY) must be set: without it nobody could call');
   return read.finish(config);
+}
+
+/**
+ * Reads the environment as `loadConfig` does, after the secrets that it names.
+ * @param getSecret gives a secret's text by its ARN, or throws.
+ */
+export async function loadConfigWithSecrets(
+  getSecret: (arn: string) => Promise<string>,
+  env: Environment = process.env,
+): Promise<GatewayConfig> {
+  const read = async (arn: string | undefined) => (arn === undefined ? undefined : await getSecret(arn));
+  const [key, originSecret] = await Promise.all([read(env['PENSTOCK_API_KEY_ARN']), read(env['PENSTOCK_ORIGIN_SECRET_ARN'])]);
+  return loadConfig({
+    ...env,
+    ...(key === undefined ? {} : { PENSTOCK_API_KEY: key }),
+    ...(originSecret === undefined ? {} : { PENSTOCK_ORIGIN_SECRET_SHA256: sha256(originSecret) }),
+  });
 }
 
 /** Reads what the server entry needs. A default key exists only where nobody but this machine can call. */

@@ -3,14 +3,15 @@ import { createFolderTokenizerFiles } from '../drivers/folder-tokenizer-files.ts
 import { createJsonLog } from '../drivers/json-log.ts';
 import { createRandomIds } from '../drivers/random-ids.ts';
 import { createSageMakerEndpoint } from '../drivers/sagemaker-endpoint.ts';
+import { createSecretsManager } from '../drivers/secrets-manager.ts';
 import { createApp } from './app.ts';
-import { loadConfig } from './config.ts';
+import { loadConfigWithSecrets } from './config.ts';
 import { createFunctionUrlHandler, type LambdaStreaming } from './function-url.ts';
 import { loadServedModels } from './served-models.ts';
 
 declare const awslambda: LambdaStreaming;
 
-const config = loadConfig();
+const config = await loadConfigWithSecrets(createSecretsManager());
 const models = await loadServedModels(config.catalog, createFolderTokenizerFiles(config.tokenizersFolder));
 const log = createJsonLog((line) => process.stdout.write(line));
 const services = { models, endpoint: createSageMakerEndpoint(), clock: { now: Date.now }, ids: createRandomIds(), log };

@@ -26,7 +26,7 @@ class ResponseStream {
       method: 'POST',
       headers: {
         'lambda-runtime-function-response-mode': 'streaming',
-        trailer: ['Lambda-Runtime-Function-Error-Type', 'Lambda-Runtime-Function-Error-Body'],
+        trailer: 'Lambda-Runtime-Function-Error-Type, Lambda-Runtime-Function-Error-Body',
         'content-type': 'application/octet-stream',
         'transfer-encoding': 'chunked',
       },

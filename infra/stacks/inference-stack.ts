@@ -1,0 +1,68 @@
+import { Duration, RemovalPolicy, Stack, type StackProps } from 'aws-cdk-lib';
+import { PolicyStatement, Role, ServicePrincipal } from 'aws-cdk-lib/aws-iam';
+import { Key } from 'aws-cdk-lib/aws-kms';
+import { BlockPublicAccess, Bucket, BucketEncryption } from 'aws-cdk-lib/aws-s3';
+import type { Construct } from 'constructs';
+import type { Settings } from '../config.ts';
+import { ModelEndpoint } from '../constructs/model-endpoint.ts';
+import type { EndpointPlan } from '../plan-endpoints.ts';
+
+export interface InferenceStackProps extends StackProps {
+  readonly settings: Settings;
+  readonly endpoints: readonly EndpointPlan[];
+}
+
+/** Where answers are generated: the weights and the GPU endpoints of one region. */
+export class InferenceStack extends Stack {
+  constructor(scope: Construct, id: string, props: InferenceStackProps) {
+    super(scope, id, { ...props, description: 'Penstock: model weights and SageMaker endpoints' });
+    const key = new Key(this, 'Key', {
+      description: 'Penstock model weights and the storage of endpoints',
+      enableKeyRotation: true,
+      removalPolicy: RemovalPolicy.RETAIN,
+    });
+    const weights = new Bucket(this, 'Weights', {
+      encryption: BucketEncryption.KMS,
+      encryptionKey: key,
+      bucketKeyEnabled: true,
+      blockPublicAccess: BlockPublicAccess.BLOCK_ALL,
+      enforceSSL: true,
+      versioned: true,
+      removalPolicy: RemovalPolicy.RETAIN,
+      lifecycleRules: [{ noncurrentVersionExpiration: Duration.days(30), abortIncompleteMultipartUploadAfter: Duration.days(2) }],
+    });
+    const role = new Role(this, 'ModelRole', {
+      description: 'Reads weights and pulls the container image of Penstock endpoints',
+      assumedBy: new ServicePrincipal('sagemaker.amazonaws.com'),
+    });
+    role.addToPolicy(new PolicyStatement({ actions: ['s3:ListBucket'], resources: [weights.bucketArn] }));
+    for (const { components } of props.endpoints) {
+      const prefixes = components.map(({ deployment }) => weights.arnForObjects(`${deployment.artifactPrefix}*`));
+      role.addToPolicy(new PolicyStatement({ actions: ['s3:GetObject'], resources: prefixes }));
+    }
+    role.addToPolicy(new PolicyStatement({ actions: ['kms:Decrypt', 'kms:GenerateDataKey', 'kms:CreateGrant'], resources: [key.keyArn] }));
+    role.addToPolicy(
+      new PolicyStatement({
+        actions: ['ecr:BatchGetImage', 'ecr:GetDownloadUrlForLayer', 'ecr:BatchCheckLayerAvailability'],
+        resources: [`arn:${this.partition}:ecr:${this.region}:763104351884:repository/*`],
+      }),
+    );
+    role.addToPolicy(new PolicyStatement({ actions: ['ecr:GetAuthorizationToken'], resources: ['*'] })); // ECR knows no narrower one
+    role.addToPolicy(
+      new PolicyStatement({
+        actions: ['logs:CreateLogGroup', 'logs:CreateLogStream', 'logs:PutLogEvents'],
+        resources: [`arn:${this.partition}:logs:${this.region}:${this.account}:log-group:/aws/sagemaker/*`],
+      }),
+    );
+    role.addToPolicy(
+      new PolicyStatement({
+        actions: ['cloudwatch:PutMetricData'],
+        resources: ['*'], // CloudWatch narrows by namespace only
+        conditions: { StringEquals: { 'cloudwatch:namespace': '/aws/sagemaker/InferenceComponents' } },
+      }),
+    );
+    for (const endpoint of props.endpoints) {
+      new ModelEndpoint(this, endpoint.name, { plan: endpoint, weights, key, role });
+    }
+  }
+}
