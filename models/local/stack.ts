@@ -26,7 +26,10 @@ const REGION = 'us-east-1';
 export async function describeStack(settings: LocalSettings, model: PreparedModel, runFolder: string): Promise<LocalStack> {
   const [containerPort, runtimePort] = await Promise.all([freePort(), freePort()]);
   // One caller, known to this run alone: the runtime checks its signature as AWS would.
-  const credentials = { accessKeyId: `LOCAL${randomBytes(8).toString('hex').toUpperCase()}`, secretAccessKey: randomBytes(30).toString('base64url') };
+  const credentials = {
+    accessKeyId: `LOCAL${randomBytes(8).toString('hex').toUpperCase()}`,
+    secretAccessKey: randomBytes(30).toString('base64url'),
+  };
   const container = `http://127.0.0.1:${containerPort}`;
   const runtimeConfig: RuntimeConfigInput = {
     region: REGION,
@@ -52,7 +55,14 @@ export async function describeStack(settings: LocalSettings, model: PreparedMode
         file: fileOf('./container/main.ts'),
         arguments: [
           ...['--model', model.folder, '--host', '127.0.0.1', '--port', String(containerPort)],
-          ...['--slots', String(settings.slots), '--max-queue', String(settings.maxQueue), '--context', String(contextLength(model.catalog))],
+          ...[
+            '--slots',
+            String(settings.slots),
+            '--max-queue',
+            String(settings.maxQueue),
+            '--context',
+            String(contextLength(model.catalog)),
+          ],
           ...(settings.threads === undefined ? [] : ['--threads', String(settings.threads)]),
         ],
         environment,

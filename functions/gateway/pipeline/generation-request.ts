@@ -15,12 +15,14 @@ export interface GenerationRequest {
   /** At least one. Choice indexes run prompt by prompt: prompt p's choice i has index p * choicesPerPrompt + i. */
   readonly prompts: readonly Prompt[];
   /** Name of the request field that holds the prompts, for error messages. */
-  readonly promptParam: 'messages' | 'prompt';
+  readonly promptParam: 'messages' | 'prompt' | 'input';
   readonly choicesPerPrompt: number;
   /** `undefined` means as many as the context length leaves. */
   readonly maxTokens?: number;
   /** Name of the request field that `maxTokens` came from, for error messages. */
-  readonly maxTokensParam: 'max_tokens' | 'max_completion_tokens';
+  readonly maxTokensParam: 'max_tokens' | 'max_completion_tokens' | 'max_output_tokens';
+  /** Leaves the oldest turns out when the context length is too short for all; otherwise such a request is refused. */
+  readonly dropOldestTurns?: boolean;
   readonly sampling: SamplingOptions;
   readonly stop: readonly string[];
   readonly toolUse?: ToolUse;

@@ -1,0 +1,90 @@
+/** `tools`, `tool_choice` and `response_format`, as chat completions have them. https://platform.openai.com/docs/guides/function-calling */
+import * as v from 'valibot';
+import { InvalidRequestError } from '../errors.ts';
+import type { ToolChoice, ToolUse } from '../pipeline/tools.ts';
+import type { Grammar } from '../services.ts';
+import { boolean, nullish, string } from './request-fields.ts';
+
+const name = v.pipe(string, v.regex(/^[a-zA-Z0-9_-]{1,64}$/, 'must be 1 to 64 letters, digits, underscores or dashes.'));
+export const jsonObject = v.pipe(
+  v.record(v.string(), v.unknown(), 'must be an object.'),
+  v.check((value) => !Array.isArray(value), 'must be an object.'),
+);
+
+const functionTool = v.strictObject(
+  {
+    type: v.literal('function', 'must be `function`: other kinds of tools are not served.'),
+    function: v.strictObject(
+      { name, description: nullish(string), parameters: nullish(jsonObject), strict: nullish(boolean) },
+      'must be an object.',
+    ),
+  },
+  'must be a tool.',
+);
+
+export const toolFields = {
+  tools: nullish(v.pipe(v.array(functionTool, 'must be an array of tools.'), v.maxLength(128, 'takes at most 128 tools.'))),
+  tool_choice: nullish(
+    v.union(
+      [v.picklist(['none', 'auto', 'required']), v.strictObject({ type: v.literal('function'), function: v.strictObject({ name }) })],
+      'must be `none`, `auto`, `required`, or {"type": "function", "function": {"name": …}}.',
+    ),
+  ),
+  parallel_tool_calls: nullish(boolean),
+  response_format: nullish(
+    v.variant(
+      'type',
+      [
+        v.strictObject({ type: v.literal('text') }),
+        v.strictObject({ type: v.literal('json_object') }),
+        v.strictObject({
+          type: v.literal('json_schema'),
+          json_schema: v.strictObject(
+            { name, description: nullish(string), schema: nullish(jsonObject), strict: nullish(boolean) },
+            'must be an object.',
+          ),
+        }),
+      ],
+      'must be an object whose type is `text`, `json_object` or `json_schema`.',
+    ),
+  ),
+};
+
+type ToolFields = v.InferOutput<v.StrictObjectSchema<typeof toolFields, undefined>>;
+
+/** @throws {InvalidRequestError} a choice without tools, or of a tool that was not offered. */
+export function readToolUse(body: ToolFields): ToolUse | undefined {
+  const tools = (body.tools ?? []).map(({ function: { name, description, parameters } }) => ({
+    name,
+    ...(typeof description === 'string' ? { description } : {}),
+    ...(parameters === undefined || parameters === null ? {} : { parameters }),
+  }));
+  const choice = readToolChoice(body);
+  if (tools.length === 0) {
+    if (choice.type === 'required' || choice.type === 'named') {
+      throw new InvalidRequestError("'tool_choice' is only allowed when 'tools' are specified.", { param: 'tool_choice' });
+    }
+    return undefined;
+  }
+  if (choice.type === 'named' && !tools.some((tool) => tool.name === choice.name)) {
+    throw new InvalidRequestError(`'tool_choice' names \`${choice.name}\`, which is not among 'tools'.`, { param: 'tool_choice' });
+  }
+  return { tools, choice, parallel: body.parallel_tool_calls ?? true };
+}
+
+function readToolChoice({ tool_choice: choice }: ToolFields): ToolChoice {
+  if (choice === undefined || choice === null) return { type: 'auto' };
+  return typeof choice === 'string' ? { type: choice } : { type: 'named', name: choice.function.name };
+}
+
+/** What the answer is constrained to; `undefined` is free text. */
+export function readResponseFormat({ response_format: format }: ToolFields): Grammar | undefined {
+  switch (format?.type) {
+    case 'json_object':
+      return { type: 'json-object' };
+    case 'json_schema':
+      return { type: 'json-schema', schema: format.json_schema.schema ?? { type: 'object' } };
+    default:
+      return undefined;
+  }
+}

@@ -1,0 +1,78 @@
+import { mkdir, stat } from 'node:fs/promises';
+import { basename, extname, join } from 'node:path';
+import { catalog, type ServedModel } from '../catalog.ts';
+import { convertModel } from './convert/convert-model.ts';
+import { hashFile, MODEL_FILES, type ModelFolder, openModelFolder } from './convert/model-folder.ts';
+import { DEFAULT_MODEL } from './default-model.ts';
+import { fetchGguf } from './fetch-gguf.ts';
+import { Progress } from './progress.ts';
+import { explainFileError, SentenceError } from './sentence-error.ts';
+import type { LocalSettings } from './settings.ts';
+
+/** A model on this machine, ready for the container and the gateway. */
+export interface PreparedModel {
+  /** What the container loads. */
+  readonly folder: string;
+  /** Holds the folder that the catalog's tokenizer names. */
+  readonly tokenizersFolder: string;
+  /** What is served here: the default model as the catalog has it, or an entry made from the GGUF. */
+  readonly catalog: readonly ServedModel[];
+}
+
+/**
+ * Gets the model, unless it is here already: fetches, checks and converts it. Converted models are kept by the digest of their GGUF.
+ * @throws {SentenceError} naming the way out.
+ */
+export async function prepareModel(
+  settings: Pick<LocalSettings, 'cacheFolder' | 'ggufFile' | 'contextLength' | 'environment'>,
+): Promise<PreparedModel> {
+  const modelsFolder = join(settings.cacheFolder, 'models');
+  await mkdir(modelsFolder, { recursive: true }).catch((error: unknown) => {
+    throw explainFileError(error, modelsFolder);
+  });
+  const digest = settings.ggufFile === undefined ? DEFAULT_MODEL.ggufSha256 : await hashGguf(settings.ggufFile);
+  const folder = join(modelsFolder, digest);
+  const model = await openModelFolder(folder).catch(async (error: unknown) => {
+    if (!(error instanceof SentenceError)) throw error;
+    await convert(settings.ggufFile ?? (await fetchGguf(settings.cacheFolder, settings.environment)), folder);
+    return openModelFolder(folder);
+  });
+  const served = settings.ggufFile === undefined ? describeDefault(folder) : await describeFile(settings.ggufFile, model, folder);
+  const contextLength = Math.min(served.contextLength, model.config.contextLength, settings.contextLength ?? Number.POSITIVE_INFINITY);
+  return { folder, tokenizersFolder: modelsFolder, catalog: [{ ...served, contextLength }] };
+}
+
+async function hashGguf(path: string): Promise<string> {
+  return hashFile(path).catch((error: unknown) => {
+    throw new SentenceError(`${path} cannot be read. Name a GGUF file with: npm start -- --model FILE`, { cause: error });
+  });
+}
+
+async function convert(ggufPath: string, outputFolder: string): Promise<void> {
+  const progress = new Progress('Converting the model');
+  try {
+    await convertModel({ ggufPath, outputFolder, onProgress: (fraction, what) => progress.show(fraction, what) });
+    progress.show(1, 'done');
+  } finally {
+    progress.end();
+  }
+}
+
+function describeDefault(folder: string): ServedModel {
+  const served = catalog.find((model) => model.id === DEFAULT_MODEL.id);
+  if (served === undefined) throw new Error(`models/catalog.ts has no model ${DEFAULT_MODEL.id}`);
+  return { ...served, tokenizer: { ...served.tokenizer, folder: basename(folder) } };
+}
+
+async function describeFile(ggufFile: string, model: ModelFolder, folder: string): Promise<ServedModel> {
+  const { mtimeMs } = await stat(ggufFile);
+  return {
+    id: basename(ggufFile, extname(ggufFile)).toLowerCase(),
+    created: Math.floor(mtimeMs / 1000),
+    ownedBy: 'local',
+    tokenizer: { folder: basename(folder), digest: model.files[MODEL_FILES.vocabulary]?.sha256 ?? '' },
+    contextLength: model.config.contextLength,
+    stopTokenIds: model.config.stopTokenIds,
+    endpoint: { name: 'penstock-local' },
+  };
+}
