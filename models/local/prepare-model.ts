@@ -1,5 +1,6 @@
-import { mkdir, stat } from 'node:fs/promises';
+import { mkdir, readFile, stat } from 'node:fs/promises';
 import { basename, extname, join } from 'node:path';
+import { loadTokenizer, VocabularyError } from '../../layers/tokenizer/index.ts';
 import { catalog, type ServedModel } from '../catalog.ts';
 import { convertModel } from './convert/convert-model.ts';
 import { hashFile, MODEL_FILES, type ModelFolder, openModelFolder } from './convert/model-folder.ts';
@@ -32,7 +33,7 @@ export async function prepareModel(
   });
   const digest = settings.ggufFile === undefined ? DEFAULT_MODEL.ggufSha256 : await hashGguf(settings.ggufFile);
   const folder = join(modelsFolder, digest);
-  const model = await openModelFolder(folder).catch(async (error: unknown) => {
+  const model = await openCurrent(folder, settings.ggufFile === undefined).catch(async (error: unknown) => {
     if (!(error instanceof SentenceError)) throw error;
     await convert(settings.ggufFile ?? (await fetchGguf(settings.cacheFolder, settings.environment)), folder);
     return openModelFolder(folder);
@@ -40,6 +41,19 @@ export async function prepareModel(
   const served = settings.ggufFile === undefined ? describeDefault(folder) : await describeFile(settings.ggufFile, model, folder);
   const contextLength = Math.min(served.contextLength, model.config.contextLength, settings.contextLength ?? Number.POSITIVE_INFINITY);
   return { folder, tokenizersFolder: modelsFolder, catalog: [{ ...served, contextLength }] };
+}
+
+/** A folder that an earlier version of Penstock made may hold a vocabulary that this one reads no more, or compiles otherwise. */
+async function openCurrent(folder: string, isDefault: boolean): Promise<ModelFolder> {
+  const model = await openModelFolder(folder);
+  const vocabulary = await readFile(join(folder, MODEL_FILES.vocabulary));
+  try {
+    const { digest } = loadTokenizer(vocabulary);
+    if (!isDefault || digest === describeDefault(folder).tokenizer.digest) return model;
+  } catch (error) {
+    if (!(error instanceof VocabularyError)) throw error;
+  }
+  throw new SentenceError(`${folder} was made by another version of Penstock.`);
 }
 
 async function hashGguf(path: string): Promise<string> {

@@ -4,14 +4,14 @@ import { type RunningPenstock, startPenstock } from '../support/start-penstock.t
 
 const MODEL = 'smollm2-135m-instruct';
 const messages = [{ role: 'user' as const, content: 'What is the capital of France?' }];
-let penstock: RunningPenstock;
+let penstock: RunningPenstock | undefined;
 let client: OpenAI;
 
 beforeAll(async () => {
   penstock = await startPenstock();
   client = new OpenAI({ baseURL: penstock.url, apiKey: 'sk-local', maxRetries: 0 });
 });
-afterAll(() => penstock.stop());
+afterAll(() => penstock?.stop());
 
 describe('the official client against the whole stack', () => {
   it('streams an answer of the real model that equals the whole one', async () => {
@@ -84,7 +84,7 @@ describe('the official client against the whole stack', () => {
       param: 'messages',
       requestID: expect.stringMatching(/^req_/),
     });
-    const stranger = new OpenAI({ baseURL: penstock.url, apiKey: 'sk-wrong', maxRetries: 0 });
+    const stranger = new OpenAI({ baseURL: client.baseURL, apiKey: 'sk-wrong', maxRetries: 0 });
     await expect(stranger.models.list()).rejects.toBeInstanceOf(OpenAI.AuthenticationError);
   });
 });
