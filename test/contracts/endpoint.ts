@@ -4,7 +4,21 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { EndpointRefusedError, EndpointUnavailableError } from '../../functions/gateway/errors.ts';
 import type { Endpoint, EndpointEvent, EndpointRequest, EndpointTarget } from '../../functions/gateway/services.ts';
 import { replay, replayThen, type ScriptedContainer, startScriptedContainer } from '../support/scripted-container.ts';
-import { loadRecording, type Recording, recordedChoices, recordedUsage } from '../support/vllm-recordings.ts';
+import { loadRecording, type Recording, recordedAnswer, recordedBody, recordedChoices, recordedUsage } from '../support/vllm-recordings.ts';
+
+/** A caller that stays. */
+const ALIVE = new AbortController().signal;
+
+interface RecordedScores {
+  readonly choices: readonly {
+    readonly prompt_logprobs: readonly (Readonly<Record<string, { logprob: number; rank: number }>> | null)[];
+  }[];
+}
+
+interface RecordedEmbeddings {
+  readonly data: readonly { readonly embedding: readonly number[] }[];
+  readonly usage: { readonly prompt_tokens: number };
+}
 
 export interface EndpointUnderTest extends AsyncDisposable {
   readonly endpoint: Endpoint;
@@ -29,7 +43,7 @@ export function testEndpoint(create: (containerUrl: string) => Promise<EndpointU
     target: subject.target,
     ...changes,
   });
-  const invoke = (request: EndpointRequest, signal: AbortSignal = new AbortController().signal) => subject.endpoint.invoke(request, signal);
+  const invoke = (request: EndpointRequest, signal: AbortSignal = ALIVE) => subject.endpoint.invoke(request, signal);
   const play = (name: string) => {
     const recording = loadRecording(name);
     container.play(replay(recording));
@@ -37,18 +51,23 @@ export function testEndpoint(create: (containerUrl: string) => Promise<EndpointU
   };
 
   describe('an answer', () => {
-    it.each(['stream-length', 'stream-eos', 'stream-stop-token', 'stream-sampled', 'stream-emoji', 'stream-request-id'])(
-      'has the ids that vLLM sent and ends for its reason: %s',
-      async (name) => {
-        const recording = play(name);
-        const events = await collect(invoke(requestLike(recording)));
-        const choices = recordedChoices(recording);
-        expect(idsOf(events)).toEqual(choices.flatMap((choice) => choice.token_ids));
-        expect(idsOf(events)).toHaveLength(recordedUsage(recording).completion_tokens);
-        expect(events.at(-1)).toMatchObject({ type: 'end', finishReason: choices.at(-1)?.finish_reason });
-        expect(events.filter((event) => event.type === 'end')).toHaveLength(1);
-      },
-    );
+    it.each([
+      'stream-length',
+      'stream-eos',
+      'stream-stop-token',
+      'stream-sampled',
+      'stream-emoji',
+      'stream-request-id',
+      'stream-json-schema',
+    ])('has the ids that vLLM sent and ends for its reason: %s', async (name) => {
+      const recording = play(name);
+      const events = await collect(invoke(requestLike(recording)));
+      const choices = recordedChoices(recording);
+      expect(idsOf(events)).toEqual(choices.flatMap((choice) => choice.token_ids));
+      expect(idsOf(events)).toHaveLength(recordedUsage(recording).completion_tokens);
+      expect(events.at(-1)).toMatchObject({ type: 'end', finishReason: choices.at(-1)?.finish_reason });
+      expect(events.filter((event) => event.type === 'end')).toHaveLength(1);
+    });
 
     it('streams the ids of the whole answer', async () => {
       const whole = recordedChoices(loadRecording('whole-length'));
@@ -110,6 +129,53 @@ export function testEndpoint(create: (containerUrl: string) => Promise<EndpointU
       );
       const answers = await Promise.all(Array.from({ length: 100 }, () => collect(invoke(requestLike(recording)))));
       for (const answer of answers) expect(idsOf(answer)).toEqual(recordedChoices(recording).flatMap((choice) => choice.token_ids));
+    });
+  });
+
+  describe('tokens that are given', () => {
+    it('are scored as vLLM scores them', async () => {
+      const recording = play('whole-scores');
+      const prompts = recordedBody<{ prompt: number[][] }>(recording).prompt;
+      const scores = await subject.endpoint.score({ target: subject.target, requestId: 'req-contract', prompts, topLogprobs: 2 }, ALIVE);
+      const { choices } = recordedAnswer<RecordedScores>(recording);
+      expect(scores.map((positions) => positions.map((position) => position?.logprob))).toEqual(
+        prompts.map((prompt, index) => prompt.map((id, position) => choices[index]?.prompt_logprobs[position]?.[id]?.logprob)),
+      );
+      for (const [index, positions] of scores.entries()) {
+        expect(positions[0]).toBeUndefined();
+        for (const [position, score] of positions.entries()) {
+          const ranked = Object.entries(choices[index]?.prompt_logprobs[position] ?? {}).filter(([, { rank }]) => rank <= 2);
+          const byRank = ranked.sort(([, one], [, other]) => one.rank - other.rank).map(([id]) => Number(id));
+          expect(score?.top.map(({ tokenId }) => tokenId) ?? []).toEqual(byRank);
+        }
+      }
+    });
+
+    it('are embedded: base64 says what the numbers say', async () => {
+      const recording = play('whole-embedding');
+      const { input } = recordedBody<{ input: number[][] }>(recording);
+      const result = await subject.endpoint.embed({ target: subject.target, requestId: 'req-contract', input }, ALIVE);
+      const expected = recordedAnswer<RecordedEmbeddings>(loadRecording('whole-embedding-float'));
+      expect(result.promptTokens).toBe(expected.usage.prompt_tokens);
+      for (const [index, { embedding }] of expected.data.entries()) {
+        expect(result.embeddings[index]).toHaveLength(embedding.length);
+        expect(
+          [...(result.embeddings[index] ?? [])].map((value, at) => Math.abs(value - (embedding[at] ?? 0))).every((gap) => gap < 1e-6),
+        ).toBe(true);
+      }
+    });
+
+    it('meet the same refusals', async () => {
+      const score = () => subject.endpoint.score({ target: subject.target, requestId: 'r', prompts: [[1, 2]], topLogprobs: 0 }, ALIVE);
+      play('error-queue-full');
+      await expect(score()).rejects.toMatchObject({ reason: 'queue-full' });
+      play('error-context-length');
+      await expect(score()).rejects.toThrow(EndpointRefusedError);
+      play('whole-length'); // a container that does not know what was asked
+      await expect(score()).rejects.toMatchObject({ reason: 'model-error' });
+      await expect(subject.endpoint.embed({ target: subject.target, requestId: 'r', input: [[1]] }, ALIVE)).rejects.toMatchObject({
+        reason: 'model-error',
+      });
     });
   });
 

@@ -3,7 +3,7 @@ import { createServer, type IncomingHttpHeaders, type ServerResponse } from 'nod
 import type { AddressInfo } from 'node:net';
 import type { Recording } from './vllm-recordings.ts';
 
-export interface ContainerRequest {
+interface ContainerRequest {
   readonly headers: IncomingHttpHeaders;
   readonly body: string;
   /** Resolves when the connection is closed before the answer was whole. */

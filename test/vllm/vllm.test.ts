@@ -4,7 +4,7 @@ import { createSageMakerEndpoint } from '../../functions/drivers/sagemaker-endpo
 import type { EndpointRequest } from '../../functions/gateway/services.ts';
 import { collect, endpointRequest, failureOf, idsOf } from '../contracts/endpoint.ts';
 import { startTestRuntime, type TestRuntime } from '../support/sagemaker-runtime.ts';
-import { loadRecording, recordedChoices } from '../support/vllm-recordings.ts';
+import { loadRecording, recordedAnswer, recordedBody, recordedChoices } from '../support/vllm-recordings.ts';
 
 const VLLM_URL = process.env['VLLM_URL'] ?? '';
 
@@ -105,6 +105,28 @@ describe('the driver', () => {
       expect(position.top).toHaveLength(4);
       expect(position.top[0]?.tokenId).toBe(position.tokenId); // greedy: the likeliest was taken
     }
+  });
+
+  it('keeps vLLM to a grammar', async () => {
+    const recording = loadRecording('stream-json-schema');
+    const schema = { type: 'object', properties: { answer: { type: 'integer' } }, required: ['answer'], additionalProperties: false };
+    const events = await collect(invoke({ ...endpointRequest(recording), grammar: { type: 'json-schema', schema } }));
+    expect(idsOf(events)).toEqual(recordedChoices(recording).flatMap((choice) => choice.token_ids));
+  });
+
+  it('scores tokens that are given', async () => {
+    const { prompt } = recordedBody<{ prompt: number[][] }>(loadRecording('whole-scores'));
+    const target = { endpointName: 'gpt', inferenceComponent: 'base' };
+    const scores = await endpoint.score({ target, requestId: 'r', prompts: prompt, topLogprobs: 2 }, new AbortController().signal);
+    const { choices } = recordedAnswer<{ choices: { prompt_logprobs: (Record<string, { logprob: number }> | null)[] }[] }>(
+      loadRecording('whole-scores'),
+    );
+    for (const [index, positions] of scores.entries())
+      for (const [at, position] of positions.entries()) {
+        const id = prompt[index]?.[at] ?? -1;
+        if (position !== undefined)
+          expect(position.logprob).toBeCloseTo(choices[index]?.prompt_logprobs[at]?.[id]?.logprob ?? Number.NaN, 3);
+      }
   });
 
   it('hears why vLLM refuses', async () => {

@@ -1,3 +1,5 @@
+import { once } from 'node:events';
+import { type AddressInfo, connect, createServer } from 'node:net';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { createSageMakerEndpoint } from '../../../functions/drivers/sagemaker-endpoint.ts';
 import type { EndpointTarget } from '../../../functions/gateway/services.ts';
@@ -132,6 +134,32 @@ describe('SageMaker endpoint', () => {
       expect(outcome).toHaveLength(9);
       return;
     }
+  });
+
+  it('outlives a kept-alive connection that was closed while it rested', async () => {
+    // As after a function was frozen: the peer is gone, and the first thing sent on the old connection is answered with a reset.
+    const used: number[] = [];
+    const proxy = createServer((socket) => {
+      const upstream = connect(Number(new URL(runtime.url).port), '127.0.0.1');
+      const connection = used.push(0) - 1;
+      for (const end of [socket, upstream]) end.on('error', () => undefined);
+      socket.on('data', (bytes) => {
+        if (bytes.includes('POST /endpoints/')) used[connection] = (used[connection] ?? 0) + 1;
+        if (connection === 0 && used[connection] === 2) socket.resetAndDestroy();
+        else upstream.write(bytes);
+      });
+      upstream.pipe(socket);
+      socket.on('close', () => upstream.destroy());
+    });
+    proxy.listen(0, '127.0.0.1');
+    await once(proxy, 'listening');
+    const { port } = proxy.address() as AddressInfo;
+    const frozen = createSageMakerEndpoint({ client: { ...runtime.client, endpoint: `http://127.0.0.1:${port}` } });
+    await collect(invoke({}, frozen));
+    expect((await collect(invoke({}, frozen))).at(-1)).toMatchObject({ type: 'end' });
+    expect(used).toEqual([2, 1]); // the first connection was used again, and then another one
+    frozen.close();
+    proxy.close();
   });
 
   it('asks for vLLM’s completions of token ids', async () => {

@@ -25,8 +25,6 @@ beforeAll(async () => {
   [container, second] = await Promise.all([startScriptedContainer(), startScriptedContainer()]);
   const containers = [container.url];
   runtime = await startTestRuntime({
-    streamSeconds: 2,
-    invocationSeconds: 1,
     maxBodyBytes: 4096,
     endpoints: {
       gpt: { containers },
@@ -126,16 +124,6 @@ describe('InvokeEndpoint', () => {
     });
   });
 
-  it('gives up a container that takes too long, and stops it', async () => {
-    container.play((response) => once(response, 'close').then(() => undefined));
-    await expect(whole()).rejects.toMatchObject({
-      name: 'ModelError',
-      OriginalStatusCode: 0,
-      message: expect.stringContaining('timed out'),
-    });
-    await container.requests.at(-1)?.abandoned;
-  });
-
   it('refuses a body over the limit', async () => {
     await expect(whole({ Body: Buffer.alloc(5000, 'x') })).rejects.toMatchObject({
       name: 'ValidationError',
@@ -173,13 +161,6 @@ describe('InvokeEndpointWithResponseStream', () => {
     container.play(replayThen(recording, 2, (response) => void response.destroy()));
     const output = await streamed();
     await expect(partsOf(output)).rejects.toMatchObject({ name: 'ModelStreamError', ErrorCode: 'StreamBroken' });
-  });
-
-  it('ends with ModelStreamError when the time is up, and stops the container', async () => {
-    container.play(replayThen(recording, 2, (response) => once(response, 'close').then(() => undefined)));
-    const output = await streamed();
-    await expect(partsOf(output)).rejects.toMatchObject({ name: 'ModelStreamError', ErrorCode: 'ModelInvocationTimeExceeded' });
-    await container.requests.at(-1)?.abandoned;
   });
 
   it('stops the container when the caller is gone', async () => {
@@ -236,6 +217,33 @@ describe('InvokeEndpointWithResponseStream', () => {
     const parts = await partsOf(await streamed());
     const events = bytes.toString().split('\n\n').slice(0, afterEvents);
     expect(Buffer.concat(parts).toString()).toBe(`${events.join('\n\n')}\n\n`);
+  });
+});
+
+describe('a time limit', () => {
+  let hurried: TestRuntime;
+  let impatient: SageMakerRuntimeClient;
+  beforeAll(async () => {
+    hurried = await startTestRuntime({ streamSeconds: 0.5, invocationSeconds: 0.1, endpoints: { gpt: { containers: [container.url] } } });
+    impatient = new SageMakerRuntimeClient({ ...hurried.client, maxAttempts: 1 });
+  });
+  afterAll(async () => {
+    impatient.destroy();
+    await hurried[Symbol.asyncDispose]();
+  });
+
+  it('ends a whole answer with ModelError, and stops the container', async () => {
+    container.play((response) => once(response, 'close').then(() => undefined));
+    const call = impatient.send(new InvokeEndpointCommand({ EndpointName: 'gpt', Body: Buffer.from('{}') }));
+    await expect(call).rejects.toMatchObject({ name: 'ModelError', OriginalStatusCode: 0, message: expect.stringContaining('timed out') });
+    await container.requests.at(-1)?.abandoned;
+  });
+
+  it('ends a stream with ModelStreamError, and stops the container', async () => {
+    container.play(replayThen(recording, 2, (response) => once(response, 'close').then(() => undefined)));
+    const output = await impatient.send(new InvokeEndpointWithResponseStreamCommand({ EndpointName: 'gpt', Body: Buffer.from('{}') }));
+    await expect(partsOf(output)).rejects.toMatchObject({ name: 'ModelStreamError', ErrorCode: 'ModelInvocationTimeExceeded' });
+    await container.requests.at(-1)?.abandoned;
   });
 });
 
