@@ -1,0 +1,171 @@
+import { createHash } from 'node:crypto';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { bundleFunction, FUNCTIONS } from '../../../functions/bundle.ts';
+import { TEST_KEY } from '../../support/gateway.ts';
+import { functionUrlEvent } from '../../support/lambda-runtime-api.ts';
+import { type RunningFunction, runLambdaFunction } from '../../support/run-lambda-function.ts';
+import { startTestRuntime, TEST_CREDENTIALS, TEST_REGION, type TestRuntime } from '../../support/sagemaker-runtime.ts';
+import { replayThen, type ScriptedContainer, startScriptedContainer } from '../../support/scripted-container.ts';
+import { loadRecording, recordedChoices } from '../../support/vllm-recordings.ts';
+
+/** The bundle that is deployed, in front of the real SDK, our SageMaker runtime and a recorded container. */
+const ORIGIN_SECRET = 'what-the-cdn-adds';
+const recording = loadRecording('stream-length');
+const texts = recordedChoices(recording).map((choice) => choice.text);
+
+let folder: string;
+let container: ScriptedContainer;
+let runtime: TestRuntime;
+let running: RunningFunction;
+let environment: Record<string, string>;
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'penstock-event-function-'));
+  const bytes = await bundleFunction(FUNCTIONS['event-function'], folder);
+  expect(bytes).toBeLessThanOrEqual(600_000);
+  container = await startScriptedContainer();
+  runtime = await startTestRuntime({
+    endpoints: { 'penstock-gpt': { inferenceComponents: { 'smollm2-135m-instruct': { containers: [container.url] } } } },
+  });
+  environment = {
+    AWS_REGION: TEST_REGION,
+    AWS_ACCESS_KEY_ID: TEST_CREDENTIALS.accessKeyId,
+    AWS_SECRET_ACCESS_KEY: TEST_CREDENTIALS.secretAccessKey,
+    AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME: runtime.url,
+    PENSTOCK_API_KEY_HASHES: sha256(TEST_KEY),
+    PENSTOCK_ORIGIN_SECRET_SHA256: sha256(ORIGIN_SECRET),
+    PENSTOCK_TOKENIZERS: fileURLToPath(new URL('../../../models/tokenizers', import.meta.url)),
+  };
+  running = await runLambdaFunction(folder, environment);
+});
+
+afterAll(async () => {
+  await running?.stop();
+  await runtime?.[Symbol.asyncDispose]();
+  await container?.[Symbol.asyncDispose]();
+  await rm(folder, { recursive: true });
+});
+
+const headers = { 'content-type': 'application/json', authorization: `Bearer ${TEST_KEY}`, 'x-penstock-origin': ORIGIN_SECRET };
+const complete = (fields: object = {}) => {
+  const body = {
+    model: 'smollm2-135m-instruct',
+    prompt: 'The capital of France is',
+    max_tokens: 8,
+    temperature: 0,
+    stream: true,
+    ...fields,
+  };
+  return running.api.invoke(functionUrlEvent('POST', '/v1/completions', { headers, body: JSON.stringify(body) }));
+};
+const textOf = (body: string) =>
+  [...body.matchAll(/^data: (\{.*\})$/gm)].map(([, json = '']) => JSON.parse(json).choices?.[0]?.text ?? '').join('');
+
+describe('the event function', () => {
+  it('passes each token on when the container produces it', async () => {
+    const turns = texts.map(() => Promise.withResolvers<void>());
+    container.play(
+      replayThen(recording, 0, async (response) => {
+        for (const [index, chunk] of recording.chunks.entries()) {
+          await turns[index]?.promise;
+          response.write(chunk);
+        }
+        response.end();
+      }),
+    );
+    const invocation = complete();
+    // Each token is let out only after the one before it has reached Lambda: an answer that is held back never ends.
+    for (const [index, text] of texts.slice(0, 3).entries()) {
+      turns[index]?.resolve();
+      const expected = texts.slice(0, index + 1).join('');
+      await invocation.until((body) => textOf(body) === expected);
+      expect(text).not.toBe('');
+    }
+    for (const turn of turns) turn.resolve();
+    const { body, prelude, failure } = await invocation.end();
+    expect(failure).toBeUndefined();
+    expect(prelude.statusCode).toBe(200);
+    expect(prelude.headers['content-type']).toContain('text/event-stream');
+    expect(Object.keys(prelude.headers)).not.toEqual(expect.arrayContaining(['connection']));
+    expect(Object.keys(prelude.headers)).not.toEqual(expect.arrayContaining(['transfer-encoding']));
+    expect(textOf(body)).toBe(texts.join(''));
+    expect(body.endsWith('data: [DONE]\n\n')).toBe(true);
+  });
+
+  it('answers a base64 body, and a whole answer', async () => {
+    container.play(replayThen(recording, recording.chunks.length, (response) => void response.end()));
+    const body = JSON.stringify({ model: 'smollm2-135m-instruct', prompt: 'The capital of France is', max_tokens: 8, temperature: 0 });
+    const event = functionUrlEvent('POST', '/v1/completions', {
+      headers,
+      body: Buffer.from(body).toString('base64'),
+      isBase64Encoded: true,
+    });
+    const answer = await running.api.invoke(event).end();
+    expect(JSON.parse(answer.body).choices[0].text).toBe(texts.join(''));
+  });
+
+  it('keeps the status of what fails before the first token', async () => {
+    await runtime.setFaults({ kind: 'throttling' });
+    const { prelude, body } = await complete().end();
+    await runtime.setFaults();
+    expect(prelude.statusCode).toBe(429);
+    expect(JSON.parse(body).error).toMatchObject({ code: 'endpoint_overloaded' });
+  });
+
+  it('ends a stream that breaks with an error event and no [DONE]', async () => {
+    container.play(replayThen(recording, 3, (response) => void response.destroy()));
+    const { prelude, body, failure } = await complete().end();
+    expect(failure).toBeUndefined();
+    expect(prelude.statusCode).toBe(200);
+    expect(body).toContain('"error"');
+    expect(body).not.toContain('[DONE]');
+  });
+
+  it('stops the container when Lambda closes the stream', async () => {
+    container.play(replayThen(recording, 2, () => new Promise<void>(() => undefined)));
+    const invocation = complete();
+    await invocation.until((body) => textOf(body) !== '');
+    invocation.breakStream();
+    await container.requests.at(-1)?.abandoned;
+  });
+
+  it('ends with an error event before Lambda would cut it, and stops the container', async () => {
+    container.play(replayThen(recording, 2, () => new Promise<void>(() => undefined)));
+    const body = JSON.stringify({ model: 'smollm2-135m-instruct', prompt: 'The capital of France is', max_tokens: 8, stream: true });
+    const invocation = running.api.invoke(functionUrlEvent('POST', '/v1/completions', { headers, body }), 3000);
+    await invocation.end();
+    expect(invocation.body).toContain('"code":"deadline_exceeded"');
+    expect(invocation.body).not.toContain('[DONE]');
+    await container.requests.at(-1)?.abandoned;
+  });
+
+  it('answers nobody who comes round the CDN', async () => {
+    const { prelude } = await running.api
+      .invoke(functionUrlEvent('GET', '/v1/models', { headers: { authorization: headers.authorization } }))
+      .end();
+    expect(prelude.statusCode).toBe(403);
+  });
+
+  it('says at its start what is wrong with its settings', async () => {
+    const broken = await runLambdaFunction(folder, { ...environment, PENSTOCK_API_KEY_HASHES: '', MAX_BODY_BYTES: 'big' });
+    const failure = await broken.api.initFailure;
+    await broken.stop();
+    expect(failure.errorMessage).toContain('PENSTOCK_API_KEY_HASHES');
+    expect(failure.errorMessage).toContain('MAX_BODY_BYTES');
+  });
+
+  it('writes no prompt, completion or key into its log, also when a stream breaks', async () => {
+    container.play(replayThen(recording, 3, (response) => void response.destroy()));
+    await complete().end();
+    expect(running.log()).toContain('stream-failed');
+    for (const secret of ['capital of France', 'Paris', TEST_KEY, ORIGIN_SECRET]) expect(running.log()).not.toContain(secret);
+  });
+});
+
+function sha256(text: string): string {
+  return createHash('sha256').update(text).digest('hex');
+}
