@@ -29,6 +29,7 @@ export class Invocation {
   failure: InvocationFailure | undefined;
   readonly #chunks: Buffer[] = [];
   #ended = false;
+  #lost: Error | undefined;
   #request: IncomingMessage | undefined;
   #wake = Promise.withResolvers<void>();
 
@@ -55,19 +56,29 @@ export class Invocation {
   /** Waits until the body so far satisfies the condition. Nothing else wakes it, so a function that buffers never gets past. */
   async until(condition: (body: string) => boolean): Promise<void> {
     while (!condition(this.body)) {
+      if (this.#lost !== undefined) throw this.#lost;
       if (this.#ended) throw new Error(`the answer ended as ${JSON.stringify(this.body)}`);
       await this.#wake.promise;
     }
   }
 
   async end(): Promise<this> {
-    while (!this.#ended) await this.#wake.promise;
+    while (!this.#ended) {
+      if (this.#lost !== undefined) throw this.#lost;
+      await this.#wake.promise;
+    }
     return this;
   }
 
   /** Closes the stream under the function. AWS does not do this when a client leaves; a sandbox that breaks does. */
   breakStream(): void {
     this.#request?.destroy();
+  }
+
+  /** The function's process is gone: nobody will answer. */
+  lose(reason: Error): void {
+    this.#lost = reason;
+    this.#notify();
   }
 
   receive(request: IncomingMessage, kind: 'response' | 'error', response: ServerResponse): void {
@@ -107,6 +118,9 @@ export interface LambdaRuntimeApi {
   invoke(event: unknown, timeoutMs?: number): Invocation;
   /** Resolves when a runtime could not load its function. */
   readonly initFailure: Promise<InvocationFailure>;
+  readonly initError: InvocationFailure | undefined;
+  /** Fails what was invoked and what will be: the function's process is gone. */
+  lose(reason: Error): void;
   close(): void;
 }
 
@@ -114,6 +128,9 @@ export async function startLambdaRuntimeApi(): Promise<LambdaRuntimeApi> {
   const queue: Invocation[] = [];
   const idle: ServerResponse[] = [];
   const running = new Map<string, Invocation>();
+  const all: Invocation[] = [];
+  let lost: Error | undefined;
+  let initError: InvocationFailure | undefined;
   const initFailure = Promise.withResolvers<InvocationFailure>();
   let count = 0;
 
@@ -136,7 +153,10 @@ export async function startLambdaRuntimeApi(): Promise<LambdaRuntimeApi> {
       return;
     }
     if (path === 'init/error') {
-      void readJson(request).then((failure) => initFailure.resolve(failure as InvocationFailure));
+      void readJson(request).then((failure) => {
+        initError = failure as InvocationFailure; // our own runtime writes it
+        initFailure.resolve(initError);
+      });
       response.writeHead(202).end('{}');
       return;
     }
@@ -152,13 +172,22 @@ export async function startLambdaRuntimeApi(): Promise<LambdaRuntimeApi> {
   return {
     address: `127.0.0.1:${port}`,
     initFailure: initFailure.promise,
+    get initError() {
+      return initError;
+    },
     invoke(event, timeoutMs = 60_000) {
       count += 1;
       const invocation = new Invocation(`invocation-${count}`, event, timeoutMs);
+      all.push(invocation);
+      if (lost !== undefined) invocation.lose(lost);
       const response = idle.shift();
       if (response === undefined) queue.push(invocation);
       else hand(invocation, response);
       return invocation;
+    },
+    lose(reason) {
+      lost = reason;
+      for (const invocation of all) invocation.lose(reason);
     },
     close() {
       server.closeAllConnections();

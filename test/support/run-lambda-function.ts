@@ -22,6 +22,10 @@ export async function runLambdaFunction(folder: string, environment: Readonly<Re
   });
   let text = '';
   for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk) => (text += chunk));
+  child.once('exit', (code, signal) => {
+    const start = api.initError === undefined ? '' : `: ${api.initError.errorMessage}`;
+    api.lose(new Error(`the function's process ended (${signal ?? code})${start}\n${shorten(text)}`));
+  });
   return {
     api,
     process: child,
@@ -34,4 +38,9 @@ export async function runLambdaFunction(folder: string, environment: Readonly<Re
       }
     },
   };
+}
+
+/** Node shows the line that threw, and a bundle is one line. */
+function shorten(text: string): string {
+  return text.replaceAll(/^.{300,}$/gm, (line) => `${line.slice(0, 300)}…`).slice(-4000);
 }
