@@ -1,0 +1,188 @@
+import { endOf, isAlphanumeric, isBase64, isDigit, isHex, isLower, isUpper } from './characters.ts';
+import { codeBefore, type ReportMatch, type Run } from './run.ts';
+
+type Class = (code: number) => boolean;
+const isWord: Class = (code) => isAlphanumeric(code) || code === 95 || code === 45;
+const isDotted: Class = (code) => isWord(code) || code === 46;
+const isUpperOrDigit: Class = (code) => isUpper(code) || isDigit(code);
+const isLowerOrDigit: Class = (code) => isLower(code) || isDigit(code);
+
+interface KeyFormat {
+  readonly vendor: string;
+  readonly prefix: string;
+  readonly body: Class;
+  /** Length of what follows the prefix. */
+  readonly min: number;
+  readonly max: number;
+}
+
+const key = (vendor: string, prefix: string, body: Class, min: number, max = min): KeyFormat => ({ vendor, prefix, body, min, max });
+const many = (vendor: string, prefixes: string, body: Class, min: number, max = min): KeyFormat[] =>
+  prefixes.split(' ').map((prefix) => key(vendor, prefix, body, min, max));
+
+/**
+ * Keys that say by their first letters whose they are, from the vendors' documents and the public rules of secret scanners. Lengths
+ * are lower bounds where vendors have changed them: what follows the prefix in the same alphabet belongs to the key.
+ */
+const formats: readonly KeyFormat[] = [
+  ...many('openai', 'sk-proj- sk-svcacct- sk-admin-', isWord, 20, 220),
+  key('anthropic', 'sk-ant-', isWord, 20, 220),
+  key('openrouter', 'sk-or-v1-', isHex, 64),
+  key('openai', 'sk-', isAlphanumeric, 32, 64),
+  ...many('aws', 'AKIA ASIA ABIA ACCA AROA AIDA AGPA ANPA ANVA AIPA APKA', isUpperOrDigit, 16),
+  ...many('aws-bedrock', 'ABSK', isBase64, 100, 200),
+  ...many('github', 'ghp_ gho_ ghu_ ghs_ ghr_', isAlphanumeric, 36, 255),
+  key('github', 'github_pat_', isWord, 50, 255),
+  ...many('gitlab', 'glpat- gldt- glrt- glcbt- glptt- glft- glimt- glagent- gloas- glsoat-', isDotted, 20, 80),
+  key('google', 'AIza', isWord, 35),
+  key('google', 'GOCSPX-', isWord, 28),
+  key('google', 'ya29.', isDotted, 30, 300),
+  ...many('slack', 'xoxb- xoxa- xoxp- xoxr- xoxs- xoxe- xoxe.xoxp- xoxe.xoxb- xapp-', isWord, 10, 250),
+  ...many('stripe', 'sk_live_ sk_test_ rk_live_ rk_test_ pk_live_ pk_test_', isAlphanumeric, 10, 250),
+  key('stripe', 'whsec_', isBase64, 24, 64),
+  ...many('twilio', 'SK AC', isHex, 32),
+  key('sendgrid', 'SG.', isDotted, 60, 80),
+  key('mailgun', 'key-', isHex, 32),
+  key('npm', 'npm_', isAlphanumeric, 36),
+  key('pypi', 'pypi-AgE', isWord, 50, 300),
+  key('rubygems', 'rubygems_', isHex, 48),
+  key('crates', 'cio', isAlphanumeric, 32),
+  key('huggingface', 'hf_', isAlphanumeric, 30, 40),
+  key('huggingface', 'api_org_', isAlphanumeric, 34),
+  key('replicate', 'r8_', isAlphanumeric, 37),
+  key('groq', 'gsk_', isAlphanumeric, 48, 60),
+  key('xai', 'xai-', isAlphanumeric, 70, 90),
+  key('perplexity', 'pplx-', isAlphanumeric, 40, 60),
+  key('cerebras', 'csk-', isAlphanumeric, 40, 60),
+  key('databricks', 'dapi', isHex, 32),
+  ...many('digitalocean', 'dop_v1_ doo_v1_ dor_v1_', isHex, 64),
+  ...many('shopify', 'shpat_ shpss_ shpca_ shppa_', isHex, 32),
+  ...many('square', 'sq0atp- sq0csp-', isWord, 22, 60),
+  key('square', 'EAAA', isWord, 60),
+  key('linear', 'lin_api_', isAlphanumeric, 40),
+  key('notion', 'secret_', isAlphanumeric, 43),
+  key('notion', 'ntn_', isAlphanumeric, 40, 60),
+  key('figma', 'figd_', isWord, 40),
+  key('postman', 'PMAK-', isWord, 59),
+  ...many('newrelic', 'NRAK- NRJS- NRII-', isWord, 19, 40),
+  ...many('grafana', 'glc_ glsa_', isWord, 32, 200),
+  ...many('vault', 'hvs. hvb. hvr.', isWord, 24, 300),
+  ...many('doppler', 'dp.pt. dp.st. dp.ct. dp.sa. dp.scim. dp.audit.', isDotted, 40, 60),
+  ...many('docker', 'dckr_pat_ dckr_oat_', isWord, 20, 40),
+  key('atlassian', 'ATATT3', isBase64, 100, 250),
+  key('sentry', 'sntrys_', isBase64, 60, 300),
+  key('sentry', 'sntryu_', isHex, 64),
+  ...many('supabase', 'sbp_', isHex, 40),
+  ...many('planetscale', 'pscale_tkn_ pscale_pw_ pscale_oauth_', isDotted, 32, 64),
+  key('heroku', 'HRKU-', isWord, 36, 64),
+  key('age', 'AGE-SECRET-KEY-1', isUpperOrDigit, 58),
+  key('facebook', 'EAAC', isAlphanumeric, 80, 250),
+  key('contentful', 'CFPAT-', isWord, 43),
+  key('dynatrace', 'dt0c01.', isDotted, 80, 100),
+  key('easypost', 'EZAK', isAlphanumeric, 54),
+  key('pulumi', 'pul-', isHex, 40),
+  key('prefect', 'pnu_', isAlphanumeric, 36),
+  key('readme', 'rdme_', isLowerOrDigit, 70),
+  key('shippo', 'shippo_live_', isHex, 40),
+  key('tavily', 'tvly-', isWord, 20, 60),
+  key('langsmith', 'lsv2_', isWord, 40, 60),
+  key('airtable', 'pat', isDotted, 79),
+  key('alibaba', 'LTAI', isAlphanumeric, 16, 24),
+];
+
+const formatsByFirst = new Map<string, KeyFormat[]>();
+for (const format of [...formats].sort((a, b) => b.prefix.length - a.prefix.length)) {
+  const first = format.prefix.slice(0, 2);
+  formatsByFirst.set(first, [...(formatsByFirst.get(first) ?? []), format]);
+}
+
+/** Keys of known vendors, JSON web tokens, and Telegram, Discord and Slack tokens, which have a form instead of a prefix. */
+export function recogniseApiKeys(run: Run, report: ReportMatch): void {
+  const { text } = run;
+  for (let start = 0; start + 12 < text.length; start += 1) {
+    if (!isAlphanumeric(text.charCodeAt(start))) continue;
+    if (!isAlphanumeric(codeBefore(run, start))) {
+      const end = recogniseAt(run, start, report);
+      if (end > 0) {
+        start = end - 1;
+        continue;
+      }
+    }
+    start = endOf(text, start, isAlphanumeric);
+  }
+}
+
+function recogniseAt(run: Run, start: number, report: ReportMatch): number {
+  const { text } = run;
+  for (const format of formatsByFirst.get(text.slice(start, start + 2)) ?? []) {
+    if (!text.startsWith(format.prefix, start)) continue;
+    const body = start + format.prefix.length;
+    let end = endOf(text, body, format.body);
+    while (end > body && !isAlphanumeric(text.charCodeAt(end - 1)) && text[end - 1] !== '=' && end < text.length) end -= 1;
+    const length = end - body;
+    const fits = length >= format.min && (length <= format.max || format.max > format.min);
+    if (!fits || isAlphanumeric(text.charCodeAt(end)) || looksLikeWords(text.slice(body, end))) continue;
+    report('api_key', start, end, format.vendor);
+    return end;
+  }
+  const tokenEnd = jwtEnd(text, start);
+  if (tokenEnd > 0) {
+    report('jwt', start, tokenEnd, 'jwt');
+    return tokenEnd;
+  }
+  const formed = formedTokenEnd(text, start);
+  if (formed !== undefined) report('api_key', start, formed.end, formed.vendor);
+  return formed?.end ?? 0;
+}
+
+/** `sk-learn-contributors-guide` begins like a key; a key has digits or changes its case often. */
+function looksLikeWords(body: string): boolean {
+  let changes = 0;
+  for (let index = 1; index < body.length; index += 1) {
+    const before = body.charCodeAt(index - 1);
+    const code = body.charCodeAt(index);
+    if (isDigit(code) !== isDigit(before) || (isLower(before) && isUpper(code))) changes += 1;
+  }
+  return changes < 2;
+}
+
+/** End of a JSON web token (RFC 7519): base64url JSON header with `alg`, payload, signature (absent in an unsecured one). */
+function jwtEnd(text: string, start: number): number {
+  if (!text.startsWith('eyJ', start)) return 0;
+  const headerEnd = endOf(text, start, isWord);
+  if (text[headerEnd] !== '.' || !decodeBase64Url(text.slice(start, headerEnd)).includes('"alg"')) return 0;
+  const payloadEnd = endOf(text, headerEnd + 1, isWord);
+  if (payloadEnd - headerEnd < 3) return 0;
+  return text[payloadEnd] === '.' ? endOf(text, payloadEnd + 1, isDotted) : payloadEnd;
+}
+
+function decodeBase64Url(text: string): string {
+  return Buffer.from(text, 'base64url').toString('latin1');
+}
+
+function formedTokenEnd(text: string, start: number): { end: number; vendor: string } | undefined {
+  const first = endOf(text, start, isDigit);
+  if (first - start >= 8 && first - start <= 10 && text.startsWith(':AA', first)) {
+    const end = endOf(text, first + 1, isWord);
+    if (end - first - 1 >= 34 && end - first - 1 <= 36) return { end, vendor: 'telegram' };
+  }
+  if ('MNO'.includes(text[start] ?? '-')) {
+    const parts = text.slice(start, endOf(text, start, isDotted)).split('.');
+    const [id = '', time = '', mac = ''] = parts;
+    if (parts.length === 3 && id.length >= 23 && id.length <= 28 && time.length === 6 && mac.length >= 27 && mac.length <= 40) {
+      return { end: start + id.length + time.length + mac.length + 2, vendor: 'discord' };
+    }
+  }
+  for (const [webhook, vendor] of webhooks) {
+    if (!text.startsWith(webhook, start)) continue;
+    const end = endOf(text, start + webhook.length, (code) => isWord(code) || code === 47);
+    if (end - start - webhook.length >= 30) return { end, vendor };
+  }
+  return undefined;
+}
+
+const webhooks = [
+  ['hooks.slack.com/services/', 'slack'],
+  ['discord.com/api/webhooks/', 'discord'],
+  ['discordapp.com/api/webhooks/', 'discord'],
+] as const;

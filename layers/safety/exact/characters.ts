@@ -1,0 +1,23 @@
+/** Classes of ASCII code units; everything beyond ASCII is in none of them. */
+export const isDigit = (code: number): boolean => code >= 48 && code <= 57;
+export const isUpper = (code: number): boolean => code >= 65 && code <= 90;
+export const isLower = (code: number): boolean => code >= 97 && code <= 122;
+export const isLetter = (code: number): boolean => isUpper(code) || isLower(code);
+export const isAlphanumeric = (code: number): boolean => isDigit(code) || isLetter(code);
+export const isHex = (code: number): boolean => isDigit(code) || (code >= 65 && code <= 70) || (code >= 97 && code <= 102);
+/** base64url with both alphabets' extra characters. */
+export const isBase64 = (code: number): boolean => isAlphanumeric(code) || code === 43 || code === 47 || code === 45 || code === 95;
+
+/** Offset of the first code unit from `start` on that is not in the class. */
+export function endOf(text: string, start: number, isIn: (code: number) => boolean): number {
+  let end = start;
+  while (end < text.length && isIn(text.charCodeAt(end))) end += 1;
+  return end;
+}
+
+/** Only the digits of a text. */
+export function digitsOf(text: string): string {
+  let digits = '';
+  for (let index = 0; index < text.length; index += 1) if (isDigit(text.charCodeAt(index))) digits += text[index];
+  return digits;
+}

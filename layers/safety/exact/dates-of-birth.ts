@@ -1,0 +1,74 @@
+import { endOf, isAlphanumeric, isDigit, isLetter } from './characters.ts';
+import { codeBefore, type ReportMatch, type Run } from './run.ts';
+
+export const birthContextDistance = 48;
+
+const monthNames = [
+  'january',
+  'february',
+  'march',
+  'april',
+  'may',
+  'june',
+  'july',
+  'august',
+  'september',
+  'october',
+  'november',
+  'december',
+];
+
+/** 1 to 12 for the name of a month or its first three letters, else 0. */
+export function monthOf(word: string): number {
+  const lower = word.toLowerCase();
+  return lower.length < 3
+    ? 0
+    : monthNames.findIndex((name) => name === lower || (lower.length <= 4 && name.slice(0, lower.length) === lower)) + 1;
+}
+
+interface Part {
+  readonly start: number;
+  readonly end: number;
+  readonly value: number;
+  readonly isName: boolean;
+}
+
+/** A full date (year, month and day in any order) after a word such as "born" or "DOB". Other dates are not personal data. */
+export function recogniseDatesOfBirth(run: Run, report: ReportMatch): void {
+  const parts = partsOf(run.text);
+  for (let index = 0; index + 2 < parts.length; index += 1) {
+    const [first, second, third] = parts.slice(index, index + 3);
+    if (first === undefined || second === undefined || third === undefined) return;
+    if (isAlphanumeric(codeBefore(run, first.start)) || !isDate(first, second, third)) continue;
+    if (second.start - first.end > 3 || third.start - second.end > 3) continue;
+    if (!run.hasContext('birth', first.start, birthContextDistance)) continue;
+    report('date_of_birth', first.start, third.end, 'date');
+    index += 2;
+  }
+}
+
+function partsOf(text: string): Part[] {
+  const parts: Part[] = [];
+  for (let start = 0; start < text.length; start += 1) {
+    if (isDigit(text.charCodeAt(start))) {
+      const digits = endOf(text, start, isDigit);
+      const end = /^(st|nd|rd|th)(?![a-z])/i.test(text.slice(digits, digits + 3)) ? digits + 2 : digits;
+      parts.push({ start, end, value: digits - start <= 4 ? Number(text.slice(start, digits)) : 0, isName: false });
+      start = end - 1;
+    } else if (isLetter(text.charCodeAt(start))) {
+      const end = endOf(text, start, isLetter);
+      parts.push({ start, end, value: monthOf(text.slice(start, end)), isName: true });
+      start = end - 1;
+    }
+  }
+  return parts;
+}
+
+function isDate(first: Part, second: Part, third: Part): boolean {
+  const isDay = (part: Part) => !part.isName && part.value >= 1 && part.value <= 31;
+  const isMonth = (part: Part) => part.value >= 1 && part.value <= 12;
+  const isYear = (part: Part) => !part.isName && ((part.value >= 1900 && part.value <= 2100) || part.end - part.start === 2);
+  if (isYear(first) && first.value >= 1900) return isMonth(second) && isDay(third);
+  if (!isYear(third)) return false;
+  return (isDay(first) && isMonth(second)) || (isMonth(first) && isDay(second));
+}

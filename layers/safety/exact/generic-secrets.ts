@@ -1,0 +1,83 @@
+import { endOf, isAlphanumeric, isBase64, isDigit, isHex, isLetter, isLower, isUpper } from './characters.ts';
+import { codeBefore, type ReportMatch, type Run } from './run.ts';
+
+/** Between a name and its value: `": "`, ` = '`, ` is: `. */
+const nameDistance = 5;
+const contextDistance = 24;
+const shortestSecret = 6;
+const quotes = new Set(["'".charCodeAt(0), '"'.charCodeAt(0), 96]);
+const isValue = (code: number) => code > 32 && code < 127 && !quotes.has(code);
+
+/** Values that a word before them calls secret ("api_key=", "password is"), and random strings that nothing else explains. */
+export function recogniseGenericSecrets(run: Run, report: ReportMatch): void {
+  recogniseNamedSecret(run, report);
+  const { text } = run;
+  for (let start = 0; start < text.length; start += 1) {
+    if (!isBase64(text.charCodeAt(start))) continue;
+    const end = endOf(text, start, (code) => isBase64(code) || code === 61);
+    const word = text.slice(start, end);
+    if (word.length >= 20 && !isBase64(codeBefore(run, start)) && !run.hasContext('not-secret', start, contextDistance) && isRandom(word)) {
+      report('secret', start, end, 'entropy');
+    }
+    start = end;
+  }
+}
+
+function recogniseNamedSecret(run: Run, report: ReportMatch): void {
+  const { text } = run;
+  for (let start = 0; start < text.length; start += 1) {
+    if (!isValue(text.charCodeAt(start)) || text[start] === ' ') continue;
+    const before = codeBefore(run, start);
+    const opens = before === -1 || before === 32 || before === 10 || before === 58 || before === 61 || quotes.has(before);
+    if (!opens) continue;
+    let end = endOf(text, start, isValue);
+    while (end > start && '.,;:!?)'.includes(text[end - 1] ?? '')) end -= 1;
+    if (run.hasContext('secret', start, nameDistance) && looksSecret(text.slice(start, end))) {
+      report('secret', start, end, 'named');
+      start = end;
+    }
+  }
+}
+
+/** A word that is called a password is one if it is not an ordinary word, a number or a placeholder. */
+function looksSecret(word: string): boolean {
+  if (word.length < shortestSecret || /^[<[{$%]/.test(word)) return false;
+  const { digits, letters, others } = count(word);
+  return digits + letters + others >= shortestSecret && letters > 0 && (digits > 0 || (others > 0 && !/^[a-zA-Z'._/-]+$/.test(word)));
+}
+
+/**
+ * Digits, both cases, and little repetition. Hexadecimal digests, UUIDs, paths and identifiers made of words are not secret by
+ * themselves. 3.5 bits a character is the limit that secret scanners use for short base64; a random one of 24 has 4.2.
+ */
+function isRandom(word: string): boolean {
+  const { digits, upper, lower } = count(word);
+  if (digits < 2 || upper < 2 || lower < 2 || endOf(word, 0, (code) => isHex(code) || code === 45) === word.length) return false;
+  const longestWord = word.split(/[^a-z]/).reduce((longest, part) => Math.max(longest, part.length), 0);
+  const slashes = word.split('/').length - 1;
+  return longestWord < 8 && slashes <= word.length / 16 && entropy(word) >= 3.8;
+}
+
+function count(word: string) {
+  let digits = 0;
+  let letters = 0;
+  let upper = 0;
+  let lower = 0;
+  for (let index = 0; index < word.length; index += 1) {
+    const code = word.charCodeAt(index);
+    if (isDigit(code)) digits += 1;
+    if (isLetter(code)) letters += 1;
+    if (isUpper(code)) upper += 1;
+    if (isLower(code)) lower += 1;
+  }
+  return { digits, letters, upper, lower, others: [...word].filter((character) => !isAlphanumeric(character.charCodeAt(0))).length };
+}
+
+/** Shannon entropy in bits a character. */
+function entropy(word: string): number {
+  const counts = new Map<string, number>();
+  for (const character of word) counts.set(character, (counts.get(character) ?? 0) + 1);
+  let bits = 0;
+  for (const times of counts.values()) bits -= (times / word.length) * Math.log2(times / word.length);
+  return bits;
+}

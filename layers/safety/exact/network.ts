@@ -1,0 +1,86 @@
+import { endOf, isAlphanumeric, isDigit, isHex } from './characters.ts';
+import { codeBefore, type ReportMatch, type Run } from './run.ts';
+
+const dot = 46;
+const colon = 58;
+const unremarkable = new Set(['127.0.0.1', '0.0.0.0', '255.255.255.255', '255.255.255.0']);
+
+/** IPv4 in dotted decimal, IPv6 (RFC 4291 2.2) and MAC addresses (three notations). Loopback and masks are nobody's data. */
+export function recogniseNetworkAddresses(run: Run, report: ReportMatch): void {
+  const { text } = run;
+  let index = 0;
+  while (index < text.length) {
+    const code = text.charCodeAt(index);
+    if ((!isHex(code) && code !== colon) || isAlphanumeric(codeBefore(run, index))) {
+      index += 1;
+      continue;
+    }
+    const end = endOf(text, index, (unit) => isHex(unit) || unit === colon || unit === dot || unit === 45);
+    if (!isAlphanumeric(text.charCodeAt(end))) recognisePiece(run, index, end, report);
+    index = Math.max(end, index + 1);
+  }
+}
+
+function recognisePiece(run: Run, from: number, to: number, report: ReportMatch): void {
+  let start = from;
+  let end = to;
+  while (end > start && !isHex(run.text.charCodeAt(end - 1)) && run.text.slice(end - 2, end) !== '::') end -= 1;
+  // One leading colon or hyphen is punctuation ("host:10.0.0.1", ":::1" is not an address).
+  while (start < end && !isHex(run.text.charCodeAt(start)) && run.text.slice(start, start + 2) !== '::') start += 1;
+  const piece = run.text.slice(start, end);
+  if (isMac(piece)) {
+    report('mac', start, end, 'mac');
+    return;
+  }
+  const colons = piece.split(':').length - 1;
+  if (colons >= 2) {
+    if (isIpv6(piece)) report('ip', start, end, 'ipv6');
+    return;
+  }
+  // "10.0.0.1:8080": the port is not part of the address.
+  const port = piece.indexOf(':');
+  const address = port < 0 ? piece : piece.slice(0, port);
+  if (codeBefore(run, start) === dot || !isIpv4(address) || unremarkable.has(address)) return;
+  if (!run.hasContext('version', start, 12)) report('ip', start, start + address.length, 'ipv4');
+}
+
+function isIpv4(text: string): boolean {
+  const octets = text.split('.');
+  return octets.length === 4 && octets.every((octet) => /^\d{1,3}$/.test(octet) && Number(octet) < 256 && String(Number(octet)) === octet);
+}
+
+function isIpv6(text: string): boolean {
+  const halves = text.split('::');
+  if (halves.length > 2) return false;
+  const groups = halves.flatMap((half) => (half === '' ? [] : half.split(':')));
+  const last = groups.at(-1) ?? '';
+  const embedded = last.includes('.') ? 1 : 0;
+  if (embedded === 1 && !isIpv4(last)) return false;
+  if (!groups.slice(0, groups.length - embedded).every((group) => /^[0-9a-fA-F]{1,4}$/.test(group))) return false;
+  const count = groups.length + embedded;
+  if (halves.length === 1) return count === 8;
+  // "a::b" is a name in C++ and Rust; an address of that shape has a digit, or three groups.
+  return count < 8 && count >= 2 && (count >= 3 || [...text].some((character) => isDigit(character.charCodeAt(0))));
+}
+
+function isMac(text: string): boolean {
+  if (text.length === 17 && (text[2] === ':' || text[2] === '-')) {
+    const pairs = text.split(text[2]);
+    return pairs.length === 6 && pairs.every((pair) => /^[0-9a-fA-F]{2}$/.test(pair));
+  }
+  return text.length === 14 && text.split('.').length === 3 && text.split('.').every((group) => /^[0-9a-fA-F]{4}$/.test(group));
+}
+
+/** The user and password of a URL: `scheme://user:password@host`. */
+export function recogniseUrlCredentials(run: Run, report: ReportMatch): void {
+  const { text } = run;
+  for (let mark = text.indexOf('://'); mark >= 0; mark = text.indexOf('://', mark + 3)) {
+    const start = mark + 3;
+    if (!isAlphanumeric(text.charCodeAt(mark - 1))) continue;
+    // RFC 3986 3.2: the authority ends at the first slash, question mark or number sign; passwords in the wild hold `@`.
+    const end = endOf(text, start, (code) => code !== 47 && code !== 63 && code !== 35);
+    const sign = text.lastIndexOf('@', end - 1);
+    const separator = text.indexOf(':', start);
+    if (sign > start && separator > 0 && separator < sign - 1) report('url_credentials', start, sign, 'url');
+  }
+}

@@ -1,0 +1,80 @@
+import { type CountryCode, parsePhoneNumberFromString } from 'libphonenumber-js/max';
+import { digitsOf, endOf, isAlphanumeric, isDigit } from './characters.ts';
+import { codeBefore, type Recogniser } from './run.ts';
+
+const contextDistance = 32;
+/** E.164 allows fifteen digits; the shortest national numbers with an area code have seven. */
+const fewestDigits = 7;
+const mostDigits = 15;
+/** Longer rows of digit groups are tables. The limit also bounds how often libphonenumber is asked about one row. */
+const mostDigitsInRow = 40;
+
+const isPhoneCharacter = (code: number) =>
+  isDigit(code) || code === 32 || code === 45 || code === 46 || code === 40 || code === 41 || code === 43 || code === 47;
+
+/**
+ * Phone numbers that libphonenumber calls valid: international ones anywhere, national ones of `countries` when they are written in groups
+ * or when a word such as "call" stands before them.
+ */
+export function createPhoneRecogniser(countries: readonly string[]): Recogniser {
+  // libphonenumber-js types countries as a union of literals; policies are checked against its list when they are parsed.
+  const known = countries as readonly CountryCode[];
+  return (run, report) => {
+    const { text } = run;
+    let rowEnd = 0;
+    let isTable = false;
+    for (let start = 0; start < text.length; start += 1) {
+      const code = text.charCodeAt(start);
+      if (code !== 43 && code !== 40 && !isDigit(code)) continue;
+      const before = codeBefore(run, start);
+      if (start >= rowEnd) {
+        rowEnd = endOf(text, start, isPhoneCharacter);
+        isTable = digitsOf(text.slice(start, rowEnd)).length > mostDigitsInRow;
+      }
+      if (isTable) {
+        start = rowEnd;
+        continue;
+      }
+      const stretch = phoneStretch(text, start);
+      if (isAlphanumeric(before) || before === 46 || before === 45 || before === 95 || before === 47 || before === 61) {
+        start = stretch.groupEnd - 1;
+        continue;
+      }
+      const found = findPhone(text, start, stretch.ends, (candidate) => {
+        if (candidate[0] === '+') return parsePhoneNumberFromString(candidate)?.isValid() === true;
+        const isGrouped = /[ .()-]/.test(candidate.slice(1)) && digitsOf(candidate).length >= 9;
+        if (!isGrouped && !run.hasContext('phone', start, contextDistance)) return false;
+        return known.some((country) => parsePhoneNumberFromString(candidate, country)?.isValid() === true);
+      });
+      if (found > 0) report('phone', start, found, 'phone');
+      start = (found > 0 ? found : stretch.groupEnd) - 1;
+    }
+  };
+}
+
+/** Where a number that begins at `start` could end: at the end of each group of digits; and the end of the first group. */
+function phoneStretch(text: string, start: number): { ends: number[]; groupEnd: number } {
+  const ends: number[] = [];
+  let digits = 0;
+  for (let index = start; index < text.length && digits <= mostDigits; index += 1) {
+    const code = text.charCodeAt(index);
+    if (!isPhoneCharacter(code) || (code === 43 && index > start)) break;
+    if (!isDigit(code)) continue;
+    digits += 1;
+    if (!isDigit(text.charCodeAt(index + 1)) && !isAlphanumeric(text.charCodeAt(index + 1))) ends.push(index + 1);
+  }
+  return { ends, groupEnd: ends[0] ?? start + 1 };
+}
+
+/** The longest candidate that is a number, 0 when none is. At most fifteen candidates of at most some thirty characters. */
+function findPhone(text: string, start: number, ends: readonly number[], isPhone: (candidate: string) => boolean): number {
+  for (const end of [...ends].reverse()) {
+    const candidate = text.slice(start, end);
+    const digits = digitsOf(candidate).length;
+    if (digits < fewestDigits || digits > mostDigits || candidate.length > 32) continue;
+    // Dates ("2024-01-15 10") and decimals ("1.5 2.5") are not phone numbers whatever their digits say.
+    if (/^\d{4}-\d{2}-\d{2}/.test(candidate) || /^\d{1,2}[./]\d{1,2}[./]\d{4}/.test(candidate)) continue;
+    if (isPhone(candidate)) return end;
+  }
+  return 0;
+}

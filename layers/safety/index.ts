@@ -1,0 +1,16 @@
+/** The front door of the safety layer: rules, classifiers and policies for prompts and for streamed answers. Pure: no file, clock or network. */
+export { type ClassifiedCategory, classifiedCategories, moderationCategories, type Scores } from './categories.ts';
+export { type CompiledDenylist, compileDenylist, type DenylistEntry } from './exact/denylist.ts';
+export { type Action, type Direction, parseSafetyPolicy, type SafetyPolicy, type SafetyPolicySettings } from './policy.ts';
+export {
+  type CheckedText,
+  createSafetyFilter,
+  type ReviewedStream,
+  type SafetyFilter,
+  type SafetyResources,
+  type SafetyStream,
+  type StreamRelease,
+} from './safety-filter.ts';
+export { type PiiKind, piiKinds, type SecretKind, type Span, type SpanKind, secretKinds } from './span.ts';
+export type { TextClassifier, WindowClassifier } from './text-classifier.ts';
+export type { Finding, Verdict } from './verdict.ts';

@@ -1,0 +1,28 @@
+import type { Scores } from './categories.ts';
+import type { Thresholds } from './verdict.ts';
+
+/** A classifier that is quick enough to run in line on every window: the linear heads. */
+export interface WindowClassifier {
+  readonly name: string;
+  /** Thresholds for windows, not for whole texts: the highest of many windows is higher. */
+  readonly thresholds: Thresholds;
+  /** @param text a window with the one before it, folded, case kept. */
+  score(text: string): Scores;
+}
+
+/** A classifier that takes its time: an ONNX model, a guard model on an endpoint. Implementations live outside of this layer. */
+export interface TextClassifier {
+  readonly name: string;
+  /** Categories and score bands in which the heads are undecided and this one is asked. A band of 0 to 1 asks always. */
+  readonly bands: Readonly<Partial<Record<keyof Scores, readonly [from: number, to: number]>>>;
+  /** Rejects when it cannot judge; the caller's policy then stays with the heads' scores. */
+  classify(text: string, signal?: AbortSignal): Promise<Scores>;
+}
+
+/** Whether the heads leave the text to this classifier. */
+export function isUndecided(classifier: TextClassifier, scores: Scores): boolean {
+  return Object.entries(classifier.bands).some(([category, [from, to]]) => {
+    const score = scores[category as keyof Scores] ?? 0;
+    return score >= from && score <= to;
+  });
+}

@@ -1,0 +1,71 @@
+/**
+ * Letters of other scripts that are drawn like Latin ones, after Unicode's confusables (UTS #39), cut down to those a reader takes for
+ * the Latin letter. Fullwidth, mathematical, circled and other compatibility forms are not here: NFKD maps those.
+ */
+const lookAlikes: Readonly<Record<string, string>> = {
+  // Cyrillic, Greek, IPA and Latin extensions, Armenian
+  a: 'аαɑ',
+  b: 'Ьɓƅ',
+  c: 'сϲƈᴄ',
+  d: 'ԁđɗ',
+  e: 'еɛҽ',
+  f: 'ƒ',
+  g: 'ɡɠց',
+  h: 'һհħɦ',
+  i: 'іιıɩɪӏ',
+  j: 'јϳɉ',
+  k: 'кκƙᴋ',
+  l: 'łɫƚ',
+  m: 'мɱᴍ',
+  n: 'пηոɴɲ',
+  o: 'оοσօøᴏɵ',
+  p: 'рρƥ',
+  q: 'ԛզɋ',
+  r: 'гɾʀᴦ',
+  s: 'ѕʂꜱ',
+  t: 'тτŧƭᴛ',
+  u: 'υսʋᴜ',
+  v: 'νѵᴠ',
+  w: 'ԝωɯᴡ',
+  x: 'хχ',
+  y: 'уγүʏƴ',
+  z: 'ᴢʐƶ',
+  A: 'АΑ',
+  B: 'ВΒʙ',
+  C: 'СϹ',
+  D: 'ĐÐ',
+  E: 'ЕΕ',
+  F: 'Ϝ',
+  G: 'Ԍɢ',
+  H: 'НΗʜĦ',
+  I: 'ІΙӀ',
+  J: 'ЈͿ',
+  K: 'КΚ',
+  L: 'ʟŁ',
+  M: 'МΜ',
+  N: 'Ν',
+  O: 'ОΟØՕ',
+  P: 'РΡ',
+  S: 'ЅՏ',
+  T: 'ТΤŦ',
+  U: 'Ս',
+  V: 'Ѵ',
+  W: 'Ԝ',
+  X: 'ХΧ',
+  Y: 'УΥҮ',
+  Z: 'Ζ',
+  // Punctuation that joins, quotes or separates
+  '-': '‐‑‒–—―−﹘⁃',
+  "'": '‘’‚‛′ʹʼ',
+  '"': '“”„‟″',
+  '.': '․·•∙',
+  ':': '∶꞉',
+  '/': '∕⁄',
+};
+
+/** Code point of a look-alike to the code unit of the Latin letter. */
+export const homoglyphs: ReadonlyMap<number, number> = new Map(
+  Object.entries(lookAlikes).flatMap(([latin, letters]) =>
+    [...letters].map((letter) => [letter.codePointAt(0) ?? 0, latin.charCodeAt(0)] as const),
+  ),
+);
