@@ -43,7 +43,7 @@ async function serve(settings: ContainerSettings): Promise<void> {
     },
     log,
   );
-  void engine.failed.then((error) => {
+  void engine.gone.then((error) => {
     if (stopping) return;
     log('error', 'engine-failed', { reason: error.message });
     process.exit(1); // whoever started this process starts it again

@@ -25,7 +25,13 @@ export interface CompletionRun {
 
 export const SYSTEM_FINGERPRINT = 'penstock-1';
 
-const BUSY = 'The engine is currently busy. Please try again later.';
+const FAILURES = {
+  'queue-full': () =>
+    new InvocationError('The engine is currently busy. Please try again later.', { code: 503, type: 'ServiceUnavailableError' }),
+  'not-a-number': () => new InvocationError('The model produced numbers that are no probabilities for this request.', { code: 500 }),
+  'step-failed': () => new InvocationError('The engine could not compute a step of this request.', { code: 500 }),
+  'engine-gone': () => new InvocationError('The engine stopped while it worked on this request.', { code: 500 }),
+} as const;
 
 /**
  * Runs all choices, telling of each part as it comes. Resolves when every choice is finished.
@@ -61,11 +67,7 @@ function generate(run: CompletionRun, onPart: (choice: Choice, part: ChoicePart)
           stopAll();
           if (event.reason === 'queue-full') metrics.countRejected('queue-full');
           else metrics.countFinished('error');
-          reject(
-            event.reason === 'queue-full'
-              ? new InvocationError(BUSY, { code: 503, type: 'ServiceUnavailableError' })
-              : new InvocationError('The model produced numbers that are no probabilities for this request.', { code: 500 }),
-          );
+          reject(FAILURES[event.reason]());
           return;
         }
         const now = performance.now();

@@ -39,6 +39,8 @@ export interface TensorSource {
   find(name: string): { readonly type: string; readonly rows: number; readonly columns: number; read(): Uint8Array } | undefined;
   /** Names the source in errors about its shape. */
   readonly label: string;
+  /** Rows of query and key weights come with the two halves of each head interleaved, as GGUF stores them for Llama. */
+  readonly interleavesHalves: boolean;
 }
 
 /** Adds the whole decoder, pausing after each block so that the caller can report progress or stop. */
@@ -89,10 +91,12 @@ export function* buildDecoder(graph: OnnxGraph, config: ModelConfig, source: Ten
     const pastValue = graph.input(`past_value_${block}`, 'float32', ['b', kvHeads, 'C', headSize]);
 
     const x = normalize(weight('attn_norm'), at('attn_norm'));
-    const qkv = linear(x, [weight('attn_q'), weight('attn_k'), weight('attn_v')], at('qkv'));
+    const product = linear(x, [weight('attn_q'), weight('attn_k'), weight('attn_v')], at('qkv_product'));
+    const qkv = addBias(graph, source, config, block, product, at('qkv'));
     const wide = graph.node('Reshape', [qkv, wideShape], at('qkv_wide'));
     graph.node('Split', [wide, graph.integers((heads + kvHeads) * headSize, kvHeads * headSize)], [at('qk'), at('v')], { axis: -1 });
-    const rotated = graph.node('RotaryEmbedding', [at('qk'), 'positions', cos, sin], at('qk_rotated'), { interleaved: 0 }, CONTRIB);
+    const normalized = addHeadNorm(graph, source, config, block, at('qk'));
+    const rotated = graph.node('RotaryEmbedding', [normalized, 'positions', cos, sin], at('qk_rotated'), { interleaved: 0 }, CONTRIB);
     graph.node('Split', [rotated, graph.integers(heads * headSize, kvHeads * headSize)], [at('q'), at('k')], { axis: -1 });
     // Queries of one group share their keys: they are rows of one matrix, (head in group, position).
     const q5 = graph.node('Reshape', [at('q'), queryShape], at('q5'));
@@ -136,6 +140,34 @@ export function* buildDecoder(graph: OnnxGraph, config: ModelConfig, source: Ten
   graph.output('logits', 'float32', ['m', config.vocabularySize]);
   graph.output('newkv', 'float32', ['b', 2 * blocks * kvHeads, 's', headSize]);
   yield 1;
+}
+
+/** Qwen 2 adds a bias to queries, keys and values. */
+function addBias(graph: OnnxGraph, source: TensorSource, config: ModelConfig, block: number, x: string, output: string): string {
+  const names = ['q', 'k', 'v'].map((part) => `blk.${block}.attn_${part}.bias`);
+  if (names.every((name) => source.find(name) === undefined)) return x;
+  if (source.interleavesHalves) throw new SentenceError(`${source.label} has attention biases, which this engine reads for Qwen only.`);
+  const { heads, kvHeads, headSize } = config;
+  const parts = names.map((name, i) => loadVector(source, name, (i === 0 ? heads : kvHeads) * headSize));
+  const bias = Float32Array.from(parts.flatMap((part) => [...part]));
+  return graph.node('Add', [x, graph.constant(`${output}_bias`, bias, [bias.length])], output);
+}
+
+/** Qwen 3 normalizes each query and key head; other families do not. */
+function addHeadNorm(graph: OnnxGraph, source: TensorSource, config: ModelConfig, block: number, x: string): string {
+  const { heads, kvHeads, headSize, normEpsilon } = config;
+  const [queryNorm, keyNorm] = ['q', 'k'].map((part) => `blk.${block}.attn_${part}_norm.weight`);
+  if (queryNorm === undefined || keyNorm === undefined || source.find(queryNorm) === undefined) return x;
+  graph.node('Split', [x, graph.integers(heads * headSize, kvHeads * headSize)], [`${x}_q`, `${x}_k`], { axis: -1 });
+  const normalize = (part: string, name: string, count: number) => {
+    const cut = graph.node('Reshape', [part, graph.integers(0, 0, count, headSize)], `${part}_cut`);
+    const gamma = graph.constant(`${part}_gamma`, loadVector(source, name, headSize), [headSize]);
+    const epsilon = { float: normEpsilon };
+    const even = graph.node('SimplifiedLayerNormalization', [cut, gamma], `${part}_even`, { axis: -1, epsilon, stash_type: 1 });
+    return graph.node('Reshape', [even, graph.integers(0, 0, count * headSize)], `${part}_flat`);
+  };
+  const parts = [normalize(`${x}_q`, queryNorm, heads), normalize(`${x}_k`, keyNorm, kvHeads)];
+  return graph.node('Concat', parts, `${x}_normalized`, { axis: -1 });
 }
 
 function addGatedUnit(
@@ -213,9 +245,21 @@ function addBlockProduct(
   );
   if (offsets === undefined) return product;
   const parts = columns / blockSize;
-  const cut = graph.node('Reshape', [x, graph.integers(-1, parts, blockSize)], `${output}_cut`);
-  const sums = graph.node('ReduceSum', [cut, graph.integers(-1)], `${output}_sums`, { keepdims: 0 });
+  const sums = output === 'logits' ? sumBlocksByProduct(graph, x, columns, blockSize) : sumBlocks(graph, x, parts, blockSize, output);
   return graph.node('Gemm', [sums, graph.constant(`${output}_o`, offsets, [rows, parts]), product], output, { transB: 1 });
+}
+
+function sumBlocks(graph: OnnxGraph, x: string, parts: number, blockSize: number, output: string): string {
+  const cut = graph.node('Reshape', [x, graph.integers(-1, parts, blockSize)], `${output}_cut`);
+  return graph.node('ReduceSum', [cut, graph.integers(-1)], `${output}_sums`, { keepdims: 0 });
+}
+
+/** The same for the head, which may be asked for no row at all: `ReduceSum` gives another rank then. */
+function sumBlocksByProduct(graph: OnnxGraph, x: string, columns: number, blockSize: number): string {
+  const parts = columns / blockSize;
+  const ones = new Float32Array(columns * parts);
+  for (let column = 0; column < columns; column++) ones[column * parts + Math.floor(column / blockSize)] = 1;
+  return graph.node('MatMul', [x, graph.constant('logits_blocks', ones, [columns, parts])], 'logits_sums');
 }
 
 /** Weights that an output head tied to the embedding can use again. */
@@ -305,16 +349,14 @@ function loadMatrix(source: TensorSource, config: ModelConfig, name: string): We
     throw new SentenceError(`${source.label}: ${name} has ${tensor.rows} rows of ${tensor.columns}, expected ${rows} of ${columns}.`);
   }
   const matrix = readWeightMatrix(name, tensor.type, tensor.read(), rows, columns);
-  if (name.endsWith('attn_q.weight')) return takeRows(matrix, separateHalves(config.heads, config.headSize));
-  if (name.endsWith('attn_k.weight')) return takeRows(matrix, separateHalves(config.kvHeads, config.headSize));
+  if (source.interleavesHalves && name.endsWith('attn_q.weight')) return takeRows(matrix, separateHalves(config.heads, config.headSize));
+  if (source.interleavesHalves && name.endsWith('attn_k.weight')) return takeRows(matrix, separateHalves(config.kvHeads, config.headSize));
   return matrix;
 }
 
 function loadVector(source: TensorSource, name: string, length: number): Float32Array {
   const tensor = source.find(name);
   if (tensor === undefined) throw new SentenceError(`${source.label} has no tensor ${name}.`);
-  if ((tensor.type !== 'F32' && tensor.type !== 'F16') || tensor.columns * tensor.rows !== length) {
-    throw new SentenceError(`${source.label}: ${name} must hold ${length} floats.`);
-  }
-  return readFloats(tensor.type, tensor.read());
+  if (tensor.rows * tensor.columns !== length) throw new SentenceError(`${source.label}: ${name} must hold ${length} values.`);
+  return readFloats(name, tensor.type, tensor.read());
 }

@@ -1,9 +1,9 @@
 import { createHash } from 'node:crypto';
-import { mkdir, open, rename, rm } from 'node:fs/promises';
-import { join } from 'node:path';
+import { mkdir, open, readdir, rename, rm } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { compileGguf } from '../../../layers/tokenizer/index.ts';
-import { readModelConfig } from '../gguf/model-config.ts';
+import { type ModelConfig, readModelConfig } from '../gguf/model-config.ts';
 import { type GgufFile, readGguf } from '../gguf/read-gguf.ts';
 import { readTokenizerMetadata } from '../gguf/tokenizer-metadata.ts';
 import { explainFileError } from '../sentence-error.ts';
@@ -32,8 +32,9 @@ export async function convertModel(options: ConvertOptions): Promise<void> {
   const temporary = `${outputFolder}.partial-${process.pid}`;
   const file = readGguf(ggufPath);
   try {
-    await rm(temporary, { recursive: true, force: true });
-    await mkdir(temporary, { recursive: true });
+    await mkdir(dirname(outputFolder), { recursive: true });
+    await removeAbandoned(outputFolder);
+    await mkdir(temporary);
     await writeFolder(file, temporary, options);
     signal?.throwIfAborted();
     await rm(outputFolder, { recursive: true, force: true });
@@ -43,6 +44,25 @@ export async function convertModel(options: ConvertOptions): Promise<void> {
     throw explainFileError(error, outputFolder);
   } finally {
     file.close();
+  }
+}
+
+/** Conversions that were killed leave their folder; those of living processes stay. */
+async function removeAbandoned(outputFolder: string): Promise<void> {
+  const prefix = `${basename(outputFolder)}.partial-`;
+  const parent = dirname(outputFolder);
+  const found = (await readdir(parent)).filter((name) => name.startsWith(prefix));
+  const dead = found.filter((name) => !isAlive(Number(name.slice(prefix.length))));
+  await Promise.all(dead.map((name) => rm(join(parent, name), { recursive: true, force: true })));
+}
+
+function isAlive(processId: number): boolean {
+  if (processId === process.pid) return false; // a folder of ours would be in use: there is one conversion at a time
+  try {
+    process.kill(processId, 0);
+    return true;
+  } catch (error) {
+    return error instanceof Error && 'code' in error && error.code === 'EPERM';
   }
 }
 
@@ -57,7 +77,7 @@ async function writeFolder(file: GgufFile, folder: string, { precision = 'fast',
   const graph = new OnnxGraph(weights);
   let weightsSha256: string;
   try {
-    for (const fraction of buildDecoder(graph, config, ggufSource(file), precision)) {
+    for (const fraction of buildDecoder(graph, config, ggufSource(file, config), precision)) {
       onProgress?.(fraction, 'converting');
       await nextTurn(undefined, signal === undefined ? {} : { signal });
     }
@@ -82,9 +102,10 @@ async function writeFolder(file: GgufFile, folder: string, { precision = 'fast',
   await writeDurably(join(folder, 'model.json'), new TextEncoder().encode(`${JSON.stringify(manifest, undefined, 2)}\n`));
 }
 
-function ggufSource(file: GgufFile): TensorSource {
+function ggufSource(file: GgufFile, { architecture }: ModelConfig): TensorSource {
   return {
     label: file.path,
+    interleavesHalves: architecture === 'llama',
     find(name) {
       const tensor = file.tensors.get(name);
       if (tensor === undefined) return undefined;

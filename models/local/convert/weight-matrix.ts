@@ -1,11 +1,11 @@
 /**
- * Weights on their way from ggml's blocks to ONNX operators. Every block format that has a straight line `w = scale * code + offset`
- * is kept exactly: codes become unsigned 4 or 8 bit with the implicit zero point of `MatMulNBits` (8 or 128), and what is left of the
- * offset goes to a small side matrix, multiplied with the block sums of the input:
+ * Weights on their way from ggml's blocks to ONNX operators, kept exactly: codes become unsigned 4 or 8 bit with the implicit zero point
+ * of `MatMulNBits` (8 or 128), and what is left of a format's offset goes to a small side matrix, multiplied with the block sums of the
+ * input:
  *   w = scale * (code - zero) + offset   =>   y = x W' + blocksum(x) offset'
- * Source of the layouts: `ggml-quants.c` (`dequantize_row_*`); of the packing: onnxruntime's `MatMulNBits`.
  */
 import { SentenceError } from '../sentence-error.ts';
+import { BLOCK_FORMATS } from './block-formats.ts';
 
 /** Row-major float weights, N rows of K columns. */
 export interface DenseMatrix {
@@ -31,98 +31,49 @@ export interface BlockMatrix {
 
 export type WeightMatrix = DenseMatrix | BlockMatrix;
 
-interface BlockFormat {
-  readonly bits: 4 | 8;
-  readonly blockSize: 16 | 32;
-  readonly hasOffsets: boolean;
-  /** Reads one ggml block into codes, scales and offsets at the given indices. */
-  readonly read: (
-    block: DataView,
-    at: number,
-    out: { codes: Uint8Array; scales: Float32Array; offsets: Float32Array },
-    code: number,
-    scale: number,
-  ) => void;
-}
+const FLOAT_TYPES = ['F32', 'F16', 'BF16'];
+export const READABLE_TYPES: readonly string[] = [...FLOAT_TYPES, ...Object.keys(BLOCK_FORMATS)];
 
-const FORMATS: Readonly<Record<string, BlockFormat>> = {
-  Q4_0: {
-    bits: 4,
-    blockSize: 32,
-    hasOffsets: false,
-    read(block, at, out, code, scale) {
-      out.scales[scale] = block.getFloat16(at, true);
-      for (let j = 0; j < 16; j++) {
-        const byte = block.getUint8(at + 2 + j);
-        out.codes[code + j] = byte & 15;
-        out.codes[code + 16 + j] = byte >> 4;
-      }
-    },
-  },
-  Q4_1: {
-    bits: 4,
-    blockSize: 32,
-    hasOffsets: true,
-    read(block, at, out, code, scale) {
-      const d = block.getFloat16(at, true);
-      out.scales[scale] = d;
-      out.offsets[scale] = block.getFloat16(at + 2, true) + 8 * d;
-      for (let j = 0; j < 16; j++) {
-        const byte = block.getUint8(at + 4 + j);
-        out.codes[code + j] = byte & 15;
-        out.codes[code + 16 + j] = byte >> 4;
-      }
-    },
-  },
-  Q8_0: {
-    bits: 8,
-    blockSize: 32,
-    hasOffsets: false,
-    read(block, at, out, code, scale) {
-      out.scales[scale] = block.getFloat16(at, true);
-      for (let j = 0; j < 32; j++) out.codes[code + j] = block.getInt8(at + 2 + j) + 128;
-    },
-  },
-};
-
-/** Node 24 has `Float16Array` and `DataView.getFloat16`; its type declarations follow the TypeScript library version. */
-export const READABLE_TYPES: readonly string[] = ['F32', 'F16', ...Object.keys(FORMATS)];
-
-/** @param bytes the tensor as it lies in a GGUF file. @throws {SentenceError} a type that cannot be read exactly. */
+/** @param bytes the tensor as it lies in its file. @throws {SentenceError} a type that cannot be read exactly. */
 export function readWeightMatrix(name: string, type: string, bytes: Uint8Array, rows: number, columns: number): WeightMatrix {
-  if (type === 'F32' || type === 'F16') return { form: 'dense', rows, columns, values: readFloats(type, bytes) };
-  const format = Object.hasOwn(FORMATS, type) ? FORMATS[type] : undefined;
+  if (FLOAT_TYPES.includes(type)) return { form: 'dense', rows, columns, values: readFloats(name, type, bytes) };
+  const format = Object.hasOwn(BLOCK_FORMATS, type) ? BLOCK_FORMATS[type] : undefined;
   if (format === undefined) {
     throw new SentenceError(`The model stores ${name} as ${type}; this engine reads ${READABLE_TYPES.join(', ')}.`);
   }
   const { bits, blockSize, hasOffsets } = format;
   const elements = rows * columns;
-  const out = {
+  const sink = {
     codes: new Uint8Array(elements),
     scales: new Float32Array(elements / blockSize),
     offsets: new Float32Array(hasOffsets ? elements / blockSize : 0),
   };
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  const blockElements = 32;
-  const blockBytes = bytes.byteLength / (elements / blockElements);
-  for (let block = 0; block * blockElements < elements; block++) {
-    format.read(view, block * blockBytes, out, block * blockElements, (block * blockElements) / blockSize);
+  const blocks = elements / format.elements;
+  for (let block = 0; block < blocks; block++) {
+    const first = block * format.elements;
+    format.read(view, (bytes.byteLength / blocks) * block, sink, first, first / blockSize);
   }
-  return {
-    form: 'blocks',
-    rows,
-    columns,
-    bits,
-    blockSize,
-    codes: out.codes,
-    scales: out.scales,
-    offsets: hasOffsets ? out.offsets : undefined,
-  };
+  const { codes, scales } = sink;
+  return { form: 'blocks', rows, columns, bits, blockSize, codes, scales, offsets: hasOffsets ? sink.offsets : undefined };
 }
 
-export function readFloats(type: 'F32' | 'F16', bytes: Uint8Array): Float32Array {
-  if (type === 'F32') return new Float32Array(bytes.slice().buffer);
-  return Float32Array.from(new Float16Array(bytes.slice().buffer));
+/** @throws {SentenceError} another type than the float ones. */
+export function readFloats(name: string, type: string, bytes: Uint8Array): Float32Array {
+  const { buffer } = bytes.slice(); // aligned, whatever the file's offset was
+  switch (type) {
+    case 'F32':
+      return new Float32Array(buffer);
+    case 'F16':
+      return Float32Array.from(new Float16Array(buffer));
+    case 'BF16': {
+      // A bfloat16 is the upper half of a float32.
+      const halves = new Uint16Array(buffer);
+      return new Float32Array(Uint32Array.from(halves, (half) => half << 16).buffer);
+    }
+    default:
+      throw new SentenceError(`The model stores ${name} as ${type}; this engine reads it as ${FLOAT_TYPES.join(', ')} only.`);
+  }
 }
 
 /** Reorders rows: row `i` of the result is row `order[i]` of the matrix. */
@@ -207,13 +158,4 @@ export function packCodes(matrix: BlockMatrix): Uint8Array {
   const packed = new Uint8Array(matrix.codes.length / 2);
   for (let i = 0; i < packed.length; i++) packed[i] = (matrix.codes[2 * i] ?? 0) | ((matrix.codes[2 * i + 1] ?? 0) << 4);
   return packed;
-}
-
-/** `[rows, columns]` to `[columns, rows]`. */
-export function transpose(values: Float32Array, rows: number, columns: number): Float32Array {
-  const result = new Float32Array(values.length);
-  for (let row = 0; row < rows; row++) {
-    for (let column = 0; column < columns; column++) result[column * rows + row] = values[row * columns + column] ?? 0;
-  }
-  return result;
 }

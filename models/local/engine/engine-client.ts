@@ -3,24 +3,33 @@ import { Worker } from 'node:worker_threads';
 import type { EngineEvent, EngineRequest, EngineStatus } from './engine.ts';
 import type { FromWorker, ToWorker, WorkerOptions } from './worker-messages.ts';
 
+const NOTHING_RUNS: EngineStatus = { running: 0, waiting: 0, kvUsage: 0, preemptions: 0 };
+
 export type EngineListener = (event: EngineEvent) => void;
 
 /** The engine in its worker thread, as the HTTP side sees it. */
 export class EngineClient {
   readonly #worker: Worker;
   readonly #listeners = new Map<string, EngineListener>();
-  #status: EngineStatus = { running: 0, waiting: 0, kvUsage: 0, preemptions: 0 };
-  /** Resolves with the cause when the worker is gone without having been asked to stop. */
-  readonly failed: Promise<Error>;
+  #status: EngineStatus = NOTHING_RUNS;
+  /** Resolves with the cause when the thread is gone, asked to or not. Whoever still waits for an answer has been told. */
+  readonly gone: Promise<Error>;
 
   private constructor(worker: Worker) {
     this.#worker = worker;
     worker.on('message', (message: FromWorker) => {
       if (message.type === 'events') this.#deliver(message.events, message.status);
     });
-    this.failed = new Promise((resolve) => {
+    this.gone = new Promise((resolve) => {
       worker.once('error', resolve);
       worker.once('exit', (code) => resolve(new Error(`the engine's thread ended with code ${code}`)));
+    });
+    void this.gone.then(() => {
+      const ids = [...this.#listeners.keys()];
+      this.#deliver(
+        ids.map((id) => ({ type: 'failed', id, reason: 'engine-gone' })),
+        NOTHING_RUNS,
+      );
     });
   }
 
@@ -28,7 +37,7 @@ export class EngineClient {
   static async start(options: WorkerOptions): Promise<EngineClient> {
     const worker = new Worker(new URL('./worker.ts', import.meta.url), { workerData: options, name: 'engine' });
     const client = new EngineClient(worker);
-    const [first] = (await Promise.race([once(worker, 'message'), client.failed.then((error) => Promise.reject(error))])) as [FromWorker]; // its only sender is worker.ts
+    const [first] = (await Promise.race([once(worker, 'message'), client.gone.then((error) => Promise.reject(error))])) as [FromWorker]; // its only sender is worker.ts
     if (first.type !== 'ready') throw new Error(`the engine's thread began with ${first.type}`);
     return client;
   }
@@ -48,9 +57,8 @@ export class EngineClient {
   }
 
   async stop(): Promise<void> {
-    const exited = once(this.#worker, 'exit');
     this.#post({ type: 'stop' });
-    await exited;
+    await this.gone; // which is its exit, asked for or not
   }
 
   #post(message: ToWorker): void {

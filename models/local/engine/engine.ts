@@ -44,7 +44,7 @@ export type EngineEvent =
       readonly logprobs: readonly PositionLogprobs[];
       readonly finish: Finish | undefined;
     }
-  | { readonly type: 'failed'; readonly id: string; readonly reason: 'queue-full' | 'not-a-number' };
+  | { readonly type: 'failed'; readonly id: string; readonly reason: 'queue-full' | 'not-a-number' | 'step-failed' | 'engine-gone' };
 
 interface RunningRequest {
   readonly request: EngineRequest;
@@ -66,12 +66,21 @@ export class Engine {
   readonly #pool: KvPool;
   readonly #scheduler: Scheduler;
   readonly #emit: (event: EngineEvent) => void;
+  readonly #onIdle: () => void;
   readonly #requests = new Map<string, RunningRequest>();
   /** Leave the scheduler between steps only: a step that is being computed has its slots fixed. */
   readonly #leaving: string[] = [];
   #loop: Promise<void> | undefined;
 
-  constructor(decoder: Decoder, shape: KvShape, limits: SchedulerLimits, emit: (event: EngineEvent) => void) {
+  /** @param onIdle nothing is left to do, also when the last requests were cancelled and no event told of them. */
+  constructor(
+    decoder: Decoder,
+    shape: KvShape,
+    limits: SchedulerLimits,
+    emit: (event: EngineEvent) => void,
+    onIdle: () => void = () => undefined,
+  ) {
+    this.#onIdle = onIdle;
     this.#decoder = decoder;
     this.#pool = new KvPool(shape, limits.slots + 1); // one more is the scheduler's scratch slot
     this.#scheduler = new Scheduler(limits);
@@ -107,6 +116,7 @@ export class Engine {
 
   async #run(): Promise<void> {
     for (let step = this.#nextStep(); step !== undefined; step = this.#nextStep()) await this.#compute(step);
+    this.#onIdle();
   }
 
   #nextStep(): Step | undefined {
@@ -128,7 +138,12 @@ export class Engine {
     });
     for (const entry of running) this.#markStarted(entry);
     const rows = this.#wantedRows(step, running);
-    const { logits, newRows } = await this.#decoder.run({ pool: this.#pool, firstSlot, sequences, rows });
+    const output = await this.#decoder.run({ pool: this.#pool, firstSlot, sequences, rows }).catch(() => undefined);
+    if (output === undefined) {
+      for (const id of ids) this.#end({ type: 'failed', id, reason: 'step-failed' });
+      return;
+    }
+    const { logits, newRows } = output;
     for (const [i, { cached }] of sequences.entries()) this.#pool.write(firstSlot + i, cached, newRows, i, newTokens);
     this.#scheduler.complete(step);
 
@@ -203,6 +218,7 @@ export class Engine {
   }
 
   #end(event: EngineEvent): void {
+    if (!this.#requests.has(event.id)) return; // cancelled while it was computed
     this.cancel(event.id);
     this.#emit(event);
   }

@@ -10,14 +10,23 @@ const { model, limits, threads, profilePrefix } = workerData as WorkerOptions; /
 
 const decoder = await Decoder.load(model, { threads, ...(profilePrefix === undefined ? {} : { profilePrefix }) });
 let events: EngineEvent[] = [];
-const engine = new Engine(decoder, model.config, limits, (event) => {
-  // Events of one step leave as one message.
-  if (events.push(event) === 1) queueMicrotask(flush);
-});
+let flushIsPlanned = false;
+const engine = new Engine(decoder, model.config, limits, tell, planFlush);
 
-function flush(): void {
-  post({ type: 'events', events, status: engine.status });
-  events = [];
+function tell(event: EngineEvent): void {
+  events.push(event);
+  planFlush();
+}
+
+/** Events of one step leave as one message. */
+function planFlush(): void {
+  if (flushIsPlanned) return;
+  flushIsPlanned = true;
+  queueMicrotask(() => {
+    flushIsPlanned = false;
+    post({ type: 'events', events, status: engine.status });
+    events = [];
+  });
 }
 
 function post(message: FromWorker): void {

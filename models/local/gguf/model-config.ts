@@ -22,7 +22,8 @@ export interface ModelConfig {
   readonly stopTokenIds: readonly number[];
 }
 
-const ARCHITECTURES = ['llama'];
+/** Mistral's files say llama. */
+const ARCHITECTURES = ['llama', 'qwen2', 'qwen3'];
 
 /** @throws {SentenceError} another architecture, or a value that is missing or cannot be served. */
 export function readModelConfig(file: GgufFile): ModelConfig {
