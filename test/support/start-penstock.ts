@@ -76,7 +76,7 @@ function watch(supervisor: ChildProcess, port: number): RunningPenstock {
         look();
       }),
     async stop() {
-      if (supervisor.exitCode !== null) return supervisor.exitCode;
+      if (supervisor.exitCode !== null || supervisor.signalCode !== null) return supervisor.exitCode;
       const exited = once(supervisor, 'exit');
       supervisor.kill('SIGINT');
       return (await exited)[0];

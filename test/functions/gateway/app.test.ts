@@ -1,6 +1,7 @@
 import { beforeAll, describe, expect, it } from 'vitest';
 import type { App } from '../../../functions/gateway/app.ts';
 import { createTestGateway, TEST_KEY } from '../../support/gateway.ts';
+import { readJson } from '../../support/read-json.ts';
 import { ScriptedEndpoint } from '../../support/scripted-endpoint.ts';
 
 const MODEL = 'smollm2-135m-instruct';
@@ -16,7 +17,7 @@ beforeAll(async () => {
 });
 
 async function errorOf(response: Response): Promise<{ message: string; type: string; param: string | null; code: string | null }> {
-  const body = await response.json();
+  const body = await readJson<{ error: { message: string; type: string; param: string | null; code: string | null } }>(response);
   expect(Object.keys(body)).toEqual(['error']);
   expect(Object.keys(body.error).sort()).toEqual(['code', 'message', 'param', 'type']);
   expect(response.headers.get('x-request-id')).toMatch(/^req_/);
@@ -59,7 +60,7 @@ describe('paths and methods', () => {
   const headers = { authorization: `Bearer ${TEST_KEY}` };
 
   it('lists the models and finds one', async () => {
-    const list = await (await app.request('/v1/models', { headers })).json();
+    const list = await readJson<{ object: string; data: unknown[] }>(await app.request('/v1/models', { headers }));
     expect(list).toEqual({ object: 'list', data: [expect.objectContaining({ id: MODEL, object: 'model', owned_by: 'huggingfacetb' })] });
     const one = await app.request(`/v1/models/${MODEL}`, { headers });
     expect(await one.json()).toEqual(list.data[0]);

@@ -1,3 +1,5 @@
+import type { ChatCompletion } from 'openai/resources/chat/completions';
+import type { Completion } from 'openai/resources/completions';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { createFolderTokenizerFiles } from '../../../functions/drivers/folder-tokenizer-files.ts';
 import { loadConfig } from '../../../functions/gateway/config.ts';
@@ -5,6 +7,7 @@ import { EndpointRefusedError, EndpointUnavailableError } from '../../../functio
 import type { EndpointEvent } from '../../../functions/gateway/services.ts';
 import { loadTokenizer, type Tokenizer } from '../../../layers/tokenizer/index.ts';
 import { createTestGateway, readEvents } from '../../support/gateway.ts';
+import { readJson } from '../../support/read-json.ts';
 import { ScriptedEndpoint, untilAborted } from '../../support/scripted-endpoint.ts';
 
 const MODEL = 'smollm2-135m-instruct';
@@ -37,7 +40,7 @@ describe('POST /v1/chat/completions', () => {
   it('answers whole, with exact usage', async () => {
     const endpoint = new ScriptedEndpoint(() => says('Hello, héllo 👋🏽!'));
     const { post } = await createTestGateway(endpoint);
-    const answer = await (await post('/v1/chat/completions', hello)).json();
+    const answer = await readJson<ChatCompletion>(await post('/v1/chat/completions', hello));
     expect(answer.choices).toEqual([
       { index: 0, message: { role: 'assistant', content: 'Hello, héllo 👋🏽!', refusal: null }, logprobs: null, finish_reason: 'stop' },
     ]);
@@ -101,10 +104,10 @@ describe('POST /v1/chat/completions', () => {
   it('gives each of n choices its own seed and index', async () => {
     const endpoint = new ScriptedEndpoint((_, call) => says(`answer ${call}`));
     const { post } = await createTestGateway(endpoint);
-    const answer = await (await post('/v1/chat/completions', { ...hello, n: 3, seed: 7 })).json();
+    const answer = await readJson<ChatCompletion>(await post('/v1/chat/completions', { ...hello, n: 3, seed: 7 }));
     expect(answer.choices.map((choice: { index: number }) => choice.index)).toEqual([0, 1, 2]);
     expect(endpoint.requests.map((request) => request.sampling.seed)).toEqual([7, 8, 9]);
-    expect(answer.usage.prompt_tokens).toBe(endpoint.requests[0]?.promptTokenIds.length);
+    expect(answer.usage?.prompt_tokens).toBe(endpoint.requests[0]?.promptTokenIds.length);
   });
 
   it('reports log-probabilities with the bytes of tokens that are not whole UTF-8', async () => {
@@ -120,13 +123,13 @@ describe('POST /v1/chat/completions', () => {
       { type: 'end', finishReason: 'length' },
     ]);
     const { post } = await createTestGateway(endpoint);
-    const answer = await (await post('/v1/chat/completions', { ...hello, logprobs: true, top_logprobs: 1 })).json();
+    const answer = await readJson<ChatCompletion>(await post('/v1/chat/completions', { ...hello, logprobs: true, top_logprobs: 1 }));
     const [choice] = answer.choices;
-    expect(choice.finish_reason).toBe('length');
-    expect(choice.message.content).toBe('👋');
-    const bytes = choice.logprobs.content.flatMap((token: { bytes: number[] }) => token.bytes);
+    expect(choice?.finish_reason).toBe('length');
+    expect(choice?.message.content).toBe('👋');
+    const bytes = (choice?.logprobs?.content ?? []).flatMap((token) => token.bytes ?? []);
     expect(Buffer.from(bytes).toString('utf8')).toBe('👋');
-    expect(choice.logprobs.content[0].top_logprobs).toHaveLength(1);
+    expect(choice?.logprobs?.content?.[0]?.top_logprobs).toHaveLength(1);
   });
 });
 
@@ -140,7 +143,7 @@ describe('POST /v1/completions', () => {
     ] as const) {
       const endpoint = new ScriptedEndpoint(() => says(' there'));
       const { post } = await createTestGateway(endpoint);
-      const answer = await (await post('/v1/completions', { model: MODEL, prompt, n: 2 })).json();
+      const answer = await readJson<Completion>(await post('/v1/completions', { model: MODEL, prompt, n: 2 }));
       expect(answer.choices.map((choice: { index: number; text: string }) => `${choice.index}${choice.text}`)).toEqual(
         Array.from({ length: prompts * 2 }, (_, index) => `${index} there`),
       );
@@ -170,7 +173,7 @@ describe('when the endpoint fails', () => {
       const response = await post('/v1/chat/completions', { ...hello, stream });
       expect(response.status).toBe(status);
       expect(response.headers.get('retry-after')).toBe(retryAfter);
-      expect((await response.json()).error.type).toBe('server_error');
+      expect((await readJson<{ error: { type: string } }>(response)).error.type).toBe('server_error');
     }
   });
 
