@@ -13,6 +13,7 @@ import { startTestRuntime, TEST_CREDENTIALS, TEST_REGION, type TestRuntime } fro
 import { MAX_MODEL_LENGTH, SERVED_MODEL } from './vllm-server.ts';
 
 const VLLM_URL = process.env['VLLM_URL'] ?? '';
+const EXIT_WITH_PARENT = new URL('../../models/local/exit-with-parent.ts', import.meta.url).href;
 const GATEWAY = new URL('../../functions/gateway/local.ts', import.meta.url).pathname;
 
 let folder: string;
@@ -33,8 +34,8 @@ beforeAll(async () => {
   const catalogFile = join(folder, 'catalog.json');
   await writeFile(catalogFile, JSON.stringify([{ ...served, endpoint: { name, inferenceComponent }, contextLength: MAX_MODEL_LENGTH }]));
   const port = await freePort();
-  gateway = spawn(process.execPath, [GATEWAY], {
-    stdio: ['ignore', 'inherit', 'inherit'],
+  gateway = spawn(process.execPath, ['--import', EXIT_WITH_PARENT, GATEWAY], {
+    stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
     env: {
       PATH: process.env['PATH'],
       PORT: String(port),

@@ -30,6 +30,10 @@ export function cutHostile(chunk: Uint8Array, random: () => number): Uint8Array[
 
 /** The first UTF-8 continuation byte always, each other one perhaps. */
 function insideCharacters(chunk: Uint8Array, random: () => number): number[] {
-  const continuations = [...chunk.keys()].filter((offset) => offset > 0 && ((chunk[offset] ?? 0) & 0xc0) === 0x80);
-  return continuations.filter((_, index) => index === 0 || random() < 0.5);
+  const offsets: number[] = [];
+  for (let offset = 1; offset < chunk.length; offset += 1) {
+    const isContinuation = ((chunk[offset] ?? 0) & 0xc0) === 0x80;
+    if (isContinuation && (offsets.length === 0 || random() < 0.5)) offsets.push(offset);
+  }
+  return offsets;
 }
