@@ -12,7 +12,7 @@ export const REQUEST_ID_HEADER = 'x-request-id';
 /** Closes a stream of server-sent events, also one that ended in an error event. */
 export const DONE = '[DONE]';
 /** Most alternatives for each position that `logprobs` may ask for. */
-export const MAX_LOGPROBS = 20;
+const MAX_LOGPROBS = 20;
 
 const integer = v.pipe(v.number(), v.integer('must be a whole number'));
 const count = v.pipe(integer, v.minValue(0));
@@ -118,8 +118,8 @@ const embeddingSchema = v.object({
 export type CompletionInvocationInput = v.InferInput<typeof completionSchema>;
 /** The body that was received, with its defaults filled in. */
 export type CompletionInvocation = v.InferOutput<typeof completionSchema>;
-export type EmbeddingInvocationInput = v.InferInput<typeof embeddingSchema>;
-export type EmbeddingInvocation = v.InferOutput<typeof embeddingSchema>;
+type EmbeddingInvocationInput = v.InferInput<typeof embeddingSchema>;
+type EmbeddingInvocation = v.InferOutput<typeof embeddingSchema>;
 export type StructuredOutputs = v.InferOutput<typeof structuredOutputsSchema>;
 
 /** The request cannot be served as it is. `code` is the HTTP status. */

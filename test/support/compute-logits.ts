@@ -12,7 +12,7 @@ export async function computeLogits(model: ModelFolder, tokenIds: readonly numbe
   }
 }
 
-export async function computeLogitsWith(
+async function computeLogitsWith(
   decoder: Decoder,
   model: ModelFolder,
   tokenIds: readonly number[],

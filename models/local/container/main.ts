@@ -53,7 +53,8 @@ async function serve(settings: ContainerSettings): Promise<void> {
     if (stopping) return;
     stopping = true;
     log('info', 'draining');
-    await Promise.race([drain(), sleep(drainSeconds * 1000, undefined, { ref: false })]);
+    await Promise.race([drain(), sleep(drainSeconds * 1000)]);
+    await engine.stop();
     process.exit(0);
   };
   process.once('SIGTERM', stop);

@@ -23,7 +23,7 @@ export interface CompletionRun {
   readonly signal: AbortSignal;
 }
 
-export const SYSTEM_FINGERPRINT = 'penstock-1';
+const SYSTEM_FINGERPRINT = 'penstock-1';
 
 const FAILURES = {
   'queue-full': () =>

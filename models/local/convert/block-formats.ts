@@ -3,13 +3,13 @@
  * as unsigned 4 or 8 bit around a zero point of 8 or 128, so an offset takes up what the zero point moved.
  * Layouts: `dequantize_row_*` in ggml's `ggml-quants.c`.
  */
-export interface BlockSink {
+interface BlockSink {
   readonly codes: Uint8Array;
   readonly scales: Float32Array;
   readonly offsets: Float32Array;
 }
 
-export interface BlockFormat {
+interface BlockFormat {
   /** Weights in one ggml block. */
   readonly elements: 32 | 256;
   readonly bits: 4 | 8;

@@ -8,7 +8,7 @@ import { SentenceError } from '../sentence-error.ts';
 import { BLOCK_FORMATS } from './block-formats.ts';
 
 /** Row-major float weights, N rows of K columns. */
-export interface DenseMatrix {
+interface DenseMatrix {
   readonly form: 'dense';
   readonly rows: number;
   readonly columns: number;
@@ -32,7 +32,7 @@ export interface BlockMatrix {
 export type WeightMatrix = DenseMatrix | BlockMatrix;
 
 const FLOAT_TYPES = ['F32', 'F16', 'BF16'];
-export const READABLE_TYPES: readonly string[] = [...FLOAT_TYPES, ...Object.keys(BLOCK_FORMATS)];
+const READABLE_TYPES: readonly string[] = [...FLOAT_TYPES, ...Object.keys(BLOCK_FORMATS)];
 
 /** @param bytes the tensor as it lies in its file. @throws {SentenceError} a type that cannot be read exactly. */
 export function readWeightMatrix(name: string, type: string, bytes: Uint8Array, rows: number, columns: number): WeightMatrix {

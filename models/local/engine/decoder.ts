@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { InferenceSession, Tensor } from 'onnxruntime-node';
 import { MODEL_FILES, type ModelFolder } from '../convert/model-folder.ts';
-import type { KvPool } from './kv-pool.ts';
+import { bucketFor, KvPool } from './kv-pool.ts';
 
 /** New tokens of sequences in neighbouring slots, the same number for each. */
 export interface DecoderInput {
@@ -56,7 +56,17 @@ export class Decoder {
       extra: { session: { intra_op: { allow_spinning: threads > 1 ? '1' : '0' } } },
       ...(profilePrefix === undefined ? {} : { enableProfiling: true, profileFilePrefix: profilePrefix }),
     });
-    return new Decoder(session, model);
+    const decoder = new Decoder(session, model);
+    await decoder.#warmUp(model);
+    return decoder;
+  }
+
+  /** The first run of a session lays out its buffers and reads its weights: about 0.2 s that no caller should wait for. */
+  async #warmUp({ config }: ModelFolder): Promise<void> {
+    const pool = new KvPool(config, 1);
+    pool.resize(bucketFor(1), []);
+    await this.run({ pool, firstSlot: 0, sequences: [{ tokenIds: new Array<number>(16).fill(0), cached: 0 }], rows: [] });
+    await this.run({ pool, firstSlot: 0, sequences: [{ tokenIds: [0], cached: 0 }], rows: [0] });
   }
 
   async run({ pool, firstSlot, sequences, rows }: DecoderInput): Promise<DecoderOutput> {

@@ -56,6 +56,7 @@ export class EngineClient {
     if (this.#listeners.delete(id)) this.#post({ type: 'cancel', id });
   }
 
+  /** Ends the thread. A process must not exit before: onnxruntime aborts it when that happens in the middle of a step. */
   async stop(): Promise<void> {
     this.#post({ type: 'stop' });
     await this.gone; // which is its exit, asked for or not

@@ -26,7 +26,7 @@ export interface PositionLogprobs {
   readonly top: readonly TokenLogprob[];
 }
 
-export interface Finish {
+interface Finish {
   readonly reason: 'stop' | 'length';
   /** The request's own stop token that ended it; `undefined` for the end of the sequence. */
   readonly stopTokenId: number | undefined;
@@ -109,8 +109,9 @@ export class Engine {
     if (this.#requests.delete(id)) this.#leaving.push(id);
   }
 
-  /** Resolves when nothing is left to do. */
-  async idle(): Promise<void> {
+  /** Cancels everything and resolves when no step is being computed. */
+  async stop(): Promise<void> {
+    for (const id of [...this.#requests.keys()]) this.cancel(id);
     await this.#loop;
   }
 

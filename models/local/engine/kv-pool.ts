@@ -11,17 +11,11 @@ export interface KvShape {
   readonly headSize: number;
 }
 
-const BYTES_PER_FLOAT = 4;
-
 /** Positions for which memory is laid out, at least `length`: steps of 64 up to 512, then of an eighth of the next power of two. */
 export function bucketFor(length: number): number {
   if (length <= 512) return Math.max(64, Math.ceil(length / 64) * 64);
   const step = 2 ** Math.ceil(Math.log2(length)) / 8;
   return Math.ceil(length / step) * step;
-}
-
-export function kvBytesPerToken({ blocks, kvHeads, headSize }: KvShape): number {
-  return 2 * blocks * kvHeads * headSize * BYTES_PER_FLOAT;
 }
 
 export class KvPool {

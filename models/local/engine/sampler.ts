@@ -52,7 +52,7 @@ export function sampleToken(
 }
 
 /** The lowest id among the likeliest. */
-export function likeliest(row: Float32Array): number {
+function likeliest(row: Float32Array): number {
   let best = 0;
   let bestLogit = row[0] ?? Number.NEGATIVE_INFINITY;
   for (let id = 1; id < row.length; id++) {

@@ -54,7 +54,7 @@ interface Sequence {
 }
 
 export const PAGE_TOKENS = 64;
-export const MAX_OVERTAKEN = 64;
+const MAX_OVERTAKEN = 64;
 
 export class Scheduler {
   readonly limits: SchedulerLimits;
@@ -93,13 +93,10 @@ export class Scheduler {
     return this.#running().map(({ computed }) => computed);
   }
 
-  get isFull(): boolean {
-    return this.#waiting.length >= this.limits.maxQueue && this.running >= this.limits.slots;
-  }
-
   /** @returns false when the queue is full; the request is not taken then. */
   add(request: { readonly id: string; readonly promptTokens: number; readonly priority: number }): boolean {
-    if (this.#waiting.length >= this.limits.maxQueue && !(this.#waiting.length === 0 && this.running < this.limits.slots)) return false;
+    const startsAtOnce = this.#waiting.length === 0 && this.running < this.limits.slots;
+    if (this.#waiting.length >= this.limits.maxQueue && !startsAtOnce) return false;
     const { id, promptTokens, priority } = request;
     this.#waiting.push({ id, priority, arrival: this.#arrivals++, length: promptTokens, computed: 0, overtaken: 0, served: 0 });
     return true;
@@ -120,6 +117,7 @@ export class Scheduler {
 
   /** The next step, or `undefined` when nothing is to do. Must be followed by `complete` before it is asked again. */
   next(): Step | undefined {
+    this.#reclaim();
     this.#admit();
     this.#steps++;
     const prefillFirst = this.#lastType === 'decode' || this.#decoding.length === 0;
@@ -175,16 +173,19 @@ export class Scheduler {
   }
 
   #planDecode(): Step | undefined {
-    // A page may run out for one more position: give way from the lowest rank up, until the rest fits.
+    return this.#decoding.length === 0 ? undefined : { type: 'decode', ids: this.#decoding.map(({ id }) => id) };
+  }
+
+  /** Each running sequence has a page for its next position, or else the lowest ranked ones give way. */
+  #reclaim(): void {
     while (this.#usedPages() > this.#pageLimit()) {
       const victim = this.#running().toSorted(compareRank).at(-1);
-      if (victim === undefined) break;
+      if (victim === undefined) return;
       this.#release(victim.id);
       victim.computed = 0;
       this.#waiting.push(victim);
       this.#preemptions++;
     }
-    return this.#decoding.length === 0 ? undefined : { type: 'decode', ids: this.#decoding.map(({ id }) => id) };
   }
 
   #usedPages(): number {

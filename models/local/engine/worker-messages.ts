@@ -12,9 +12,9 @@ export interface WorkerOptions {
 export type ToWorker =
   | { readonly type: 'submit'; readonly request: EngineRequest }
   | { readonly type: 'cancel'; readonly id: string }
+  /** Drops what runs and waits, and ends the thread after the step that is being computed. */
   | { readonly type: 'stop' };
 
 export type FromWorker =
   | { readonly type: 'ready' }
-  | { readonly type: 'events'; readonly events: readonly EngineEvent[]; readonly status: EngineStatus }
-  | { readonly type: 'stopped' };
+  | { readonly type: 'events'; readonly events: readonly EngineEvent[]; readonly status: EngineStatus };

@@ -42,9 +42,8 @@ port.on('message', async (message: ToWorker) => {
       engine.cancel(message.id);
       break;
     case 'stop':
-      await engine.idle();
+      await engine.stop();
       await decoder.dispose();
-      post({ type: 'stopped' });
       port.close();
   }
 });

@@ -8,7 +8,7 @@ import { findTensorType, type GgufTensorType } from './tensor-types.ts';
 
 export type GgufValue = number | bigint | boolean | string | readonly GgufValue[];
 
-export interface GgufTensor {
+interface GgufTensor {
   readonly name: string;
   readonly type: GgufTensorType;
   /** Fastest dimension first: a weight of N rows and K columns is `[K, N]`. */

@@ -1,0 +1,73 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { createInterface } from 'node:readline';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { freePort } from '../../../support/free-port.ts';
+import { convertTinyModel } from '../../../support/tiny-model.ts';
+
+const MAIN = new URL('../../../../models/local/container/main.ts', import.meta.url).pathname;
+
+describe('the container as a process', () => {
+  let model: Awaited<ReturnType<typeof convertTinyModel>>;
+  beforeAll(async () => {
+    model = await convertTinyModel('mixed');
+  });
+  afterAll(() => model[Symbol.asyncDispose]());
+
+  /** Resolves when the container has said that it is ready. */
+  const start = async (...options: string[]): Promise<{ child: ChildProcess; url: string }> => {
+    const port = await freePort();
+    const child = spawn(process.execPath, [MAIN, '--model', model.path, '--port', `${port}`, ...options], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
+    const [line] = (await once(createInterface(child.stdout), 'line')) as [string]; // readline's own event
+    expect(JSON.parse(line)).toMatchObject({ event: 'ready', address: `http://127.0.0.1:${port}` });
+    return { child, url: `http://127.0.0.1:${port}` };
+  };
+  const stream = (url: string, maxTokens: number) =>
+    fetch(`${url}/invocations`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({
+        prompt: [257, 72],
+        max_tokens: maxTokens,
+        temperature: 0,
+        ignore_eos: true,
+        stream: true,
+        return_token_ids: true,
+      }),
+    });
+
+  it('finishes running streams after SIGTERM, takes no new ones, and exits with 0', async () => {
+    const { child, url } = await start();
+    const response = await stream(url, 250);
+    const reader = response.body?.pipeThrough(new TextDecoderStream()).getReader();
+    let text = (await reader?.read())?.value ?? '';
+    child.kill('SIGTERM');
+    for (let part = await reader?.read(); part?.done === false; part = await reader?.read()) text += part.value;
+    expect(text.trimEnd().endsWith('data: [DONE]')).toBe(true);
+    expect(text.match(/"token_ids"/g)).toHaveLength(250);
+    const [code] = await once(child, 'exit');
+    expect(code).toBe(0);
+    await expect(stream(url, 1)).rejects.toThrow();
+  });
+
+  it('cuts streams that are not finished when the drain ends', async () => {
+    const { child, url } = await start('--drain-seconds', '0');
+    const response = await stream(url, 250);
+    const reader = response.body?.getReader();
+    await reader?.read();
+    child.kill('SIGTERM');
+    const [code] = await once(child, 'exit');
+    expect(code).toBe(0);
+  });
+
+  it('says in one sentence that a folder holds no model, with exit code 1', async () => {
+    const child = spawn(process.execPath, [MAIN, '--model', '/nowhere'], { stdio: ['ignore', 'ignore', 'pipe'] });
+    const [[line], [code]] = (await Promise.all([once(createInterface(child.stderr), 'line'), once(child, 'exit')])) as [
+      [string],
+      [number],
+    ]; // their events
+    expect([line, code]).toEqual(['/nowhere holds no converted model. Convert one with npm start.', 1]);
+  });
+});
