@@ -118,7 +118,7 @@ const embeddingSchema = v.object({
 export type CompletionInvocationInput = v.InferInput<typeof completionSchema>;
 /** The body that was received, with its defaults filled in. */
 export type CompletionInvocation = v.InferOutput<typeof completionSchema>;
-type EmbeddingInvocationInput = v.InferInput<typeof embeddingSchema>;
+export type EmbeddingInvocationInput = v.InferInput<typeof embeddingSchema>;
 type EmbeddingInvocation = v.InferOutput<typeof embeddingSchema>;
 export type StructuredOutputs = v.InferOutput<typeof structuredOutputsSchema>;
 
