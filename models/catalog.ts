@@ -22,6 +22,16 @@ const deploymentSchema = v.strictObject({
   concurrencyPerCopy: positiveInteger,
 });
 
+const dollars = v.pipe(v.number(), v.minValue(0));
+
+const targetSchema = v.strictObject({
+  name: v.pipe(v.string(), v.nonEmpty()),
+  inferenceComponent: v.optional(v.string()),
+  variant: v.optional(v.string()),
+  /** Share of the requests; 1 when not given, 0 for one that only stands by. */
+  weight: v.optional(v.pipe(v.number(), v.minValue(0))),
+});
+
 const servedModelSchema = v.strictObject({
   /** What callers write in `model`. */
   id: v.pipe(v.string(), v.nonEmpty()),
@@ -42,7 +52,11 @@ const servedModelSchema = v.strictObject({
       reasoning: v.optional(v.picklist(['think', 'think-open'])),
     }),
   ),
-  endpoint: v.strictObject({ name: v.pipe(v.string(), v.nonEmpty()), inferenceComponent: v.optional(v.string()) }),
+  endpoint: targetSchema,
+  /** Other endpoints with the same weights: they share the load by `weight`, and take over when one fails. */
+  alternatives: v.optional(v.array(targetSchema)),
+  /** What a million tokens cost the caller; without a price only tokens are counted. */
+  price: v.optional(v.strictObject({ promptDollarsPerMillion: dollars, completionDollarsPerMillion: dollars })),
   deployment: v.optional(deploymentSchema),
 });
 

@@ -2,7 +2,8 @@ import { Hono } from 'hono';
 import { cors } from 'hono/cors';
 import type { GatewayConfig } from './config.ts';
 import { DrainingError, GatewayError, MethodNotAllowedError, RouteNotFoundError } from './errors.ts';
-import { authenticate } from './middleware/authenticate.ts';
+import { createRoom } from './generation/room.ts';
+import { authenticate, requireScope } from './middleware/authenticate.ts';
 import { limitBody } from './middleware/limit-body.ts';
 import { type RequestVariables, requestId } from './middleware/request-id.ts';
 import { verifyOrigin } from './middleware/verify-origin.ts';
@@ -10,7 +11,19 @@ import { errorResponse } from './openai/error-body.ts';
 import { answerGeneration } from './routes/answer-generation.ts';
 import { chatCompletions } from './routes/chat-completions.ts';
 import { completions } from './routes/completions.ts';
+import {
+  addConversationItems,
+  createConversation,
+  deleteConversation,
+  deleteConversationItem,
+  getConversation,
+  getConversationItem,
+  listConversationItems,
+  updateConversation,
+} from './routes/conversations.ts';
 import { getModel, listModels } from './routes/models.ts';
+import { acknowledgeGeneration, cancelGeneration, readEvents } from './routes/replay-answer.ts';
+import { cancelResponse, countInputTokens, createResponse, deleteResponse, getResponse, listInputItems } from './routes/responses.ts';
 import type { Services } from './services.ts';
 
 export type App = Hono<{ Variables: RequestVariables }>;
@@ -18,6 +31,8 @@ export type App = Hono<{ Variables: RequestVariables }>;
 /** Everything a caller can call, in the order in which a request meets it. */
 export function createApp(services: Services, config: GatewayConfig, isDraining: () => boolean = () => false): App {
   const app: App = new Hono<{ Variables: RequestVariables }>();
+
+  const room = createRoom(services, config);
 
   app.use(requestId(services.ids, services.clock));
   app.use(allowBrowsers());
@@ -41,11 +56,31 @@ export function createApp(services: Services, config: GatewayConfig, isDraining:
     return c.json({ status: 'ready' });
   });
 
-  app.use('/v1/*', verifyOrigin(config.originSecretHash), limitBody(config.maxBodyBytes), authenticate(config.apiKeyHashes));
-  app.post('/v1/chat/completions', (c) => answerGeneration(c, services, chatCompletions));
-  app.post('/v1/completions', (c) => answerGeneration(c, services, completions));
+  app.use('/v1/*', verifyOrigin(config.originSecretHash), limitBody(config.maxBodyBytes), authenticate(room.keys));
+  const generate = requireScope('generate');
+  app.post('/v1/chat/completions', generate, (c) => answerGeneration(c, room, chatCompletions));
+  app.post('/v1/completions', generate, (c) => answerGeneration(c, room, completions));
   app.get('/v1/models', (c) => c.json(listModels(services.models)));
   app.get('/v1/models/:id{.+}', (c) => c.json(getModel(services.models, c.req.param('id'))));
+
+  app.post('/v1/responses', generate, (c) => createResponse(c, room));
+  app.post('/v1/responses/input_tokens', async (c) => c.json(await countInputTokens(c, services)));
+  app.get('/v1/responses/:id', async (c) => c.json(await getResponse(c, services)));
+  app.delete('/v1/responses/:id', async (c) => c.json(await deleteResponse(c, services)));
+  app.post('/v1/responses/:id/cancel', async (c) => c.json(await cancelResponse(c, services)));
+  app.get('/v1/responses/:id/input_items', async (c) => c.json(await listInputItems(c, services)));
+  app.post('/v1/conversations', async (c) => c.json(await createConversation(c, services)));
+  app.get('/v1/conversations/:id', async (c) => c.json(await getConversation(c, services)));
+  app.post('/v1/conversations/:id', async (c) => c.json(await updateConversation(c, services)));
+  app.delete('/v1/conversations/:id', async (c) => c.json(await deleteConversation(c, services)));
+  app.post('/v1/conversations/:id/items', async (c) => c.json(await addConversationItems(c, services)));
+  app.get('/v1/conversations/:id/items', async (c) => c.json(await listConversationItems(c, services)));
+  app.get('/v1/conversations/:id/items/:item', async (c) => c.json(await getConversationItem(c, services)));
+  app.delete('/v1/conversations/:id/items/:item', async (c) => c.json(await deleteConversationItem(c, services)));
+
+  app.get('/v1/generations/:id/events', (c) => readEvents(c, room));
+  app.post('/v1/generations/:id/cancel', (c) => cancelGeneration(c, room));
+  app.post('/v1/generations/:id/acknowledge', (c) => acknowledgeGeneration(c, room));
 
   for (const path of ['/v1/chat/completions', '/v1/completions']) refuseOtherMethods(app, path, ['POST']);
   for (const path of ['/v1/models', '/v1/models/:id{.+}', '/healthz', '/readyz']) refuseOtherMethods(app, path, ['GET', 'HEAD']);
@@ -63,7 +98,13 @@ function allowBrowsers() {
   return cors({
     origin: '*',
     allowMethods: ['GET', 'HEAD', 'POST', 'DELETE', 'OPTIONS'],
-    exposeHeaders: ['x-request-id', 'openai-processing-ms', 'retry-after', 'x-penstock-generation'],
+    exposeHeaders: [
+      'x-request-id',
+      'openai-processing-ms',
+      'retry-after',
+      'x-penstock-generation',
+      ...['limit', 'remaining', 'reset'].flatMap((what) => [`x-ratelimit-${what}-requests`, `x-ratelimit-${what}-tokens`]),
+    ],
     maxAge: 86_400,
   });
 }

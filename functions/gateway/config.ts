@@ -1,5 +1,7 @@
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
+import { homedir } from 'node:os';
+import { join } from 'node:path';
 import { isLoopback } from '../../layers/network/is-loopback.ts';
 import { catalog, parseCatalog, type ServedModel } from '../../models/catalog.ts';
 
@@ -13,6 +15,24 @@ export interface GatewayConfig {
   /** SHA-256 (hex) of the secret that the CDN adds; `undefined` admits callers from everywhere. */
   readonly originSecretHash: string | undefined;
   readonly maxBodyBytes: number;
+  /** Where rows are kept: a DynamoDB table, a SQLite file, or this process's memory. */
+  readonly store:
+    | { readonly kind: 'dynamodb'; readonly tableName: string }
+    | { readonly kind: 'sqlite'; readonly file: string }
+    | { readonly kind: 'memory' };
+  /** Places in line while a model starts. */
+  readonly queue: { readonly maxWaiting: number; readonly maxWaitMs: number; readonly probeMs: number };
+  readonly retry: { readonly maxFailures: number; readonly canWait: boolean };
+  readonly tokenLog: {
+    /** Keep every answer, only those that ask for it (a lease, an Idempotency-Key), or none. */
+    readonly keep: 'always' | 'asked' | 'never';
+    readonly batchMs: number;
+    readonly retentionSeconds: number;
+  };
+  /** Comments in a silent stream, so that nobody between takes it for dead. */
+  readonly keepAliveMs: number;
+  /** Whether a client that leaves is noticed: never so by an event function in Lambda. */
+  readonly seesDisconnects: boolean;
 }
 
 /** What the server entry reads on top. */
@@ -35,6 +55,15 @@ export const ENVIRONMENT = {
   PENSTOCK_API_KEY_ARN: 'secret in AWS Secrets Manager that holds one API key; read by the functions in Lambda only',
   PENSTOCK_ORIGIN_SECRET_ARN: 'secret in AWS Secrets Manager that the CDN sends; read by the functions in Lambda only',
   MAX_BODY_BYTES: 'largest request body; default 4194304',
+  PENSTOCK_TABLE: 'DynamoDB table for keys, limits, usage and answers; default: the SQLite file, in Lambda the memory of the process',
+  PENSTOCK_DATA: 'folder of the SQLite file, or `memory` for none; default: penstock below the folder for state of the user',
+  MAX_WAITING: 'requests that may wait for a model that starts, 0 to refuse them at once; default 100',
+  MAX_RETRIES: 'failed endpoint calls in a row that are tried again, before and after the first token; default 3',
+  MAX_WAIT_SECONDS: 'how long each of them waits; default 300',
+  KEEP_ANSWERS: 'which answers can be read again: always, asked (a lease or an Idempotency-Key) or never; default always, in Lambda asked',
+  RETENTION_SECONDS: 'how long they are kept; default 86400',
+  LOG_BATCH_MS: 'how often a running answer is written down; default 50, in Lambda 250',
+  KEEP_ALIVE_SECONDS: 'pause after which a silent stream gets a comment; default 5',
   HOST: 'address of the server; default 127.0.0.1',
   PORT: 'port of the server; default 8080',
   DRAIN_SECONDS: 'how long running streams may go on after SIGTERM or Ctrl-C; default 30',
@@ -51,7 +80,7 @@ const MIB = 1024 * 1024;
  */
 export function loadConfig(env: Environment = process.env): GatewayConfig {
   const read = new Reader(env);
-  const config = { ...readGateway(read), apiKeyHashes: readKeyHashes(read) };
+  const config = { ...readGateway(read, LAMBDA_DEFAULTS), apiKeyHashes: readKeyHashes(read) };
   if (config.apiKeyHashes.length === 0)
     read.problem('PENSTOCK_API_KEY_HASHES (or PENSTOCK_API_KEY) must be set: without it nobody could call');
   return read.finish(config);
@@ -84,7 +113,12 @@ export function loadServerConfig(env: Environment = process.env): ServerConfig {
     read.problem(`PENSTOCK_API_KEY must be set, because HOST ${host} can be reached from other machines`);
   }
   return read.finish({
-    ...readGateway(read),
+    ...readGateway(read, {
+      keep: 'always',
+      batchMs: 50,
+      seesDisconnects: true,
+      store: { kind: 'sqlite', file: join(stateFolder(read), 'penstock.sqlite') },
+    }),
     apiKeyHashes: developmentKey === undefined ? hashes : [sha256(developmentKey)],
     host,
     port: read.integer('PORT', 8080, 0, 65_535),
@@ -93,8 +127,36 @@ export function loadServerConfig(env: Environment = process.env): ServerConfig {
   });
 }
 
-function readGateway(read: Reader): Omit<GatewayConfig, 'apiKeyHashes'> {
+interface Defaults {
+  readonly keep: GatewayConfig['tokenLog']['keep'];
+  readonly batchMs: number;
+  readonly seesDisconnects: boolean;
+  readonly store: GatewayConfig['store'];
+}
+
+const LAMBDA_DEFAULTS: Defaults = { keep: 'asked', batchMs: 250, seesDisconnects: false, store: { kind: 'memory' } };
+
+function stateFolder(read: Reader): string {
+  return read.env['PENSTOCK_DATA'] ?? join(read.env['XDG_STATE_HOME'] || join(homedir(), '.local', 'state'), 'penstock');
+}
+
+function readGateway(read: Reader, defaults: Defaults): Omit<GatewayConfig, 'apiKeyHashes'> {
+  const tableName = read.env['PENSTOCK_TABLE'];
   return {
+    store: tableName ? { kind: 'dynamodb', tableName } : read.env['PENSTOCK_DATA'] === 'memory' ? { kind: 'memory' } : defaults.store,
+    queue: {
+      maxWaiting: read.integer('MAX_WAITING', 100, 0, 100_000),
+      maxWaitMs: read.integer('MAX_WAIT_SECONDS', 300, 0, 86_400) * 1000,
+      probeMs: 1_000,
+    },
+    retry: { maxFailures: read.integer('MAX_RETRIES', 3, 0, 100), canWait: read.env['MAX_WAITING'] !== '0' },
+    tokenLog: {
+      keep: read.choice('KEEP_ANSWERS', defaults.keep, ['always', 'asked', 'never']),
+      batchMs: read.integer('LOG_BATCH_MS', defaults.batchMs, 0, 60_000),
+      retentionSeconds: read.integer('RETENTION_SECONDS', 86_400, 1, 400 * 86_400),
+    },
+    keepAliveMs: read.integer('KEEP_ALIVE_SECONDS', 5, 1, 3_600) * 1000,
+    seesDisconnects: defaults.seesDisconnects,
     catalog: readCatalog(read),
     tokenizersFolder: read.env['PENSTOCK_TOKENIZERS'] ?? new URL('../../models/tokenizers', import.meta.url).pathname,
     originSecretHash: read.digests('PENSTOCK_ORIGIN_SECRET_SHA256')[0],
@@ -139,6 +201,13 @@ class Reader {
     if (Number.isSafeInteger(value) && value >= least && value <= most) return value;
     this.problem(`${name} must be a whole number from ${least} to ${most}`);
     return fallback;
+  }
+  choice<Choice extends string>(name: keyof typeof ENVIRONMENT, fallback: Choice, choices: readonly Choice[]): Choice {
+    const text = this.env[name];
+    if (text === undefined || text === '') return fallback;
+    const choice = choices.find((one) => one === text);
+    if (choice === undefined) this.problem(`${name} must be one of ${choices.join(', ')}`);
+    return choice ?? fallback;
   }
   digests(name: keyof typeof ENVIRONMENT): readonly string[] {
     const texts = (this.env[name] ?? '')

@@ -9,6 +9,8 @@ export abstract class GatewayError extends Error {
   /** The request field at fault, as a dotted path: `messages.0.role`. */
   readonly param: string | null = null;
   readonly retryAfterSeconds: number | undefined = undefined;
+  /** Headers that go with the answer. */
+  readonly headers: Readonly<Record<string, string>> = {};
 }
 
 /** The request says something that cannot be served as it is. */
@@ -44,6 +46,12 @@ export class ModelNotFoundError extends InvalidRequestError {
       },
     );
   }
+}
+
+/** A stored object that is not there, or not the caller's: the two look the same. */
+export class NotFoundError extends InvalidRequestError {
+  override readonly name = 'NotFoundError';
+  override readonly status = 404;
 }
 
 export class RouteNotFoundError extends InvalidRequestError {
@@ -188,5 +196,100 @@ export class StoreUnavailableError extends GatewayError {
   constructor(store: string, options: { cause?: unknown } = {}) {
     super("The gateway's store cannot be reached or written. Try again.", options);
     this.store = store;
+  }
+}
+
+/** The key is good, but not for this. */
+export class PermissionError extends GatewayError {
+  override readonly name = 'PermissionError';
+  override readonly status = 403;
+  override readonly type = 'invalid_request_error';
+  override readonly code = 'insufficient_permissions';
+}
+
+/** A limit per minute, or on requests at once, is reached: the same request is served later. */
+export class RateLimitError extends GatewayError {
+  override readonly name = 'RateLimitError';
+  override readonly status = 429;
+  /** OpenAI's two types. */
+  override readonly type: 'requests' | 'tokens';
+  override readonly code = 'rate_limit_exceeded';
+  override readonly retryAfterSeconds: number | undefined;
+  override readonly headers: Readonly<Record<string, string>>;
+  constructor(
+    message: string,
+    options: { type: 'requests' | 'tokens'; retryAfterSeconds?: number; headers?: Readonly<Record<string, string>> },
+  ) {
+    super(message);
+    this.type = options.type;
+    this.retryAfterSeconds = options.retryAfterSeconds;
+    this.headers = options.headers ?? {};
+  }
+}
+
+/** A budget of a day, a month or a key's life is spent. */
+export class QuotaExceededError extends GatewayError {
+  override readonly name = 'QuotaExceededError';
+  override readonly status = 429;
+  override readonly type = 'insufficient_quota';
+  override readonly code = 'insufficient_quota';
+  override readonly retryAfterSeconds: number | undefined;
+  override readonly headers: Readonly<Record<string, string>>;
+  constructor(message: string, options: { retryAfterSeconds?: number | undefined; headers?: Readonly<Record<string, string>> } = {}) {
+    super(message);
+    this.retryAfterSeconds = options.retryAfterSeconds;
+    this.headers = options.headers ?? {};
+  }
+}
+
+/** The lowest priorities are turned away first while there is too little capacity; a full queue turns everyone away. */
+export class OverloadedError extends GatewayError {
+  override readonly name = 'OverloadedError';
+  override readonly status = 503;
+  override readonly type = 'server_error';
+  override readonly code = 'overloaded';
+  override readonly retryAfterSeconds: number;
+  constructor(message: string, retryAfterSeconds: number) {
+    super(message);
+    this.retryAfterSeconds = retryAfterSeconds;
+  }
+}
+
+/** The same `Idempotency-Key` came with another body. */
+export class IdempotencyConflictError extends InvalidRequestError {
+  override readonly name = 'IdempotencyConflictError';
+  override readonly status = 409;
+  constructor() {
+    super('This Idempotency-Key was used with another request. Use a new key for a new request.', { code: 'idempotency_key_reused' });
+  }
+}
+
+export class GenerationNotFoundError extends InvalidRequestError {
+  override readonly name = 'GenerationNotFoundError';
+  override readonly status = 404;
+  constructor() {
+    super('There is no such generation, or its events are not kept any more.', { code: 'generation_not_found' });
+  }
+}
+
+/** The caller, or the lease that ran out, ended it. */
+export class GenerationCancelledError extends GatewayError {
+  override readonly name = 'GenerationCancelledError';
+  override readonly status = 499;
+  override readonly type = 'invalid_request_error';
+  override readonly code = 'generation_cancelled';
+  constructor() {
+    super('This generation was cancelled.');
+  }
+}
+
+/** The process that worked on it is gone. */
+export class GenerationLostError extends GatewayError {
+  override readonly name = 'GenerationLostError';
+  override readonly status = 502;
+  override readonly type = 'server_error';
+  override readonly code = 'generation_lost';
+  constructor() {
+    super('The gateway process that worked on this generation stopped before it was whole. Send the request again.');
   }
 }

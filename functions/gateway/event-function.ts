@@ -1,6 +1,8 @@
 /** The gateway behind a Lambda Function URL whose invoke mode is RESPONSE_STREAM. Runs in Lambda's Node runtime only. */
+import { createDynamoDbTable } from '../drivers/dynamodb-table.ts';
 import { createFolderTokenizerFiles } from '../drivers/folder-tokenizer-files.ts';
 import { createJsonLog } from '../drivers/json-log.ts';
+import { createMemoryTable } from '../drivers/memory-table.ts';
 import { createRandomIds } from '../drivers/random-ids.ts';
 import { createSageMakerEndpoint } from '../drivers/sagemaker-endpoint.ts';
 import { createSecretsManager } from '../drivers/secrets-manager.ts';
@@ -14,7 +16,10 @@ declare const awslambda: LambdaStreaming;
 const config = await loadConfigWithSecrets(createSecretsManager());
 const models = await loadServedModels(config.catalog, createFolderTokenizerFiles(config.tokenizersFolder));
 const log = createJsonLog((line) => process.stdout.write(line));
-const services = { models, endpoint: createSageMakerEndpoint(), clock: { now: Date.now }, ids: createRandomIds(), log };
+const clock = { now: Date.now };
+// Without a table, keys of the configuration work and nothing outlives the function.
+const table = config.store.kind === 'dynamodb' ? createDynamoDbTable(config.store.tableName, clock) : createMemoryTable(clock);
+const services = { models, endpoint: createSageMakerEndpoint(), table, clock, ids: createRandomIds(), log };
 const app = createApp(services, config);
 
 export const handler = createFunctionUrlHandler(awslambda, (request) => app.fetch(request), log);

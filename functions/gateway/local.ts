@@ -5,13 +5,19 @@
 import type { Server } from 'node:http';
 import { serve } from '@hono/node-server';
 import { drainOnSignal } from '../../layers/network/drain-on-signal.ts';
+import { createDynamoDbTable } from '../drivers/dynamodb-table.ts';
 import { createFolderTokenizerFiles } from '../drivers/folder-tokenizer-files.ts';
 import { createJsonLog } from '../drivers/json-log.ts';
+import { createMemoryTable } from '../drivers/memory-table.ts';
 import { createRandomIds } from '../drivers/random-ids.ts';
 import { createSageMakerEndpoint } from '../drivers/sagemaker-endpoint.ts';
+import { createSqliteTable } from '../drivers/sqlite-table.ts';
 import { createApp } from './app.ts';
-import { ENVIRONMENT, loadServerConfig } from './config.ts';
+import { ENVIRONMENT, type GatewayConfig, loadServerConfig } from './config.ts';
+import { startRecovery } from './generation/recovery.ts';
 import { loadServedModels } from './served-models.ts';
+import type { Table } from './services/table.ts';
+import type { Clock } from './services.ts';
 
 if (process.argv.includes('--help')) {
   const settings = Object.entries(ENVIRONMENT).map(([name, meaning]) => `  ${name.padEnd(30)} ${meaning}`);
@@ -30,7 +36,16 @@ try {
 async function start(): Promise<void> {
   const config = loadServerConfig();
   const models = await loadServedModels(config.catalog, createFolderTokenizerFiles(config.tokenizersFolder));
-  const services = { models, endpoint: createSageMakerEndpoint(), clock: { now: Date.now }, ids: createRandomIds(), log };
+  const clock = { now: Date.now };
+  const services = {
+    models,
+    endpoint: createSageMakerEndpoint(),
+    table: openTable(config.store, clock),
+    clock,
+    ids: createRandomIds(),
+    log,
+  };
+  startRecovery(services, config.apiKeyHashes);
   let draining = false;
   const app = createApp(services, config, () => draining);
   const server = serve({ fetch: app.fetch, hostname: config.host, port: config.port }, (address) => {
@@ -47,4 +62,15 @@ async function start(): Promise<void> {
     draining = true;
     log.write('info', 'draining', { signal });
   });
+}
+
+function openTable(store: GatewayConfig['store'], clock: Clock): Table {
+  switch (store.kind) {
+    case 'dynamodb':
+      return createDynamoDbTable(store.tableName, clock);
+    case 'sqlite':
+      return createSqliteTable(store.file, clock);
+    case 'memory':
+      return createMemoryTable(clock);
+  }
 }

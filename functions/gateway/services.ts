@@ -4,6 +4,7 @@
  */
 
 import type { ServedModels } from './served-models.ts';
+import type { Table } from './services/table.ts';
 
 /** Where one answer is generated. */
 export interface EndpointTarget {
@@ -132,6 +133,8 @@ export interface Ids {
 export interface Services {
   readonly models: ServedModels;
   readonly endpoint: Endpoint;
+  /** What outlives a request. */
+  readonly table: Table;
   readonly clock: Clock;
   readonly ids: Ids;
   readonly log: Log;

@@ -84,6 +84,7 @@ export async function describeStack(settings: LocalSettings, model: PreparedMode
           HOST: settings.host,
           PORT: String(settings.port),
           PENSTOCK_CATALOG: catalogFile,
+          PENSTOCK_DATA: environment['PENSTOCK_DATA'] ?? join(settings.cacheFolder, 'data'),
           PENSTOCK_TOKENIZERS: model.tokenizersFolder,
           AWS_REGION: REGION,
           AWS_ACCESS_KEY_ID: credentials.accessKeyId,

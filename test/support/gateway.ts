@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { createFolderTokenizerFiles } from '../../functions/drivers/folder-tokenizer-files.ts';
+import { createMemoryTable } from '../../functions/drivers/memory-table.ts';
 import { createRandomIds } from '../../functions/drivers/random-ids.ts';
 import { type App, createApp } from '../../functions/gateway/app.ts';
 import { loadConfig } from '../../functions/gateway/config.ts';
@@ -21,7 +22,8 @@ export async function createTestGateway(
   const models = await loadServedModels(config.catalog, createFolderTokenizerFiles(config.tokenizersFolder));
   const logged: { level: string; event: string; fields: object }[] = [];
   const log: Log = { write: (level, event, fields = {}) => logged.push({ level, event, fields }) };
-  const app = createApp({ models, endpoint, clock: { now: Date.now }, ids: createRandomIds(), log }, config);
+  const clock = { now: Date.now };
+  const app = createApp({ models, endpoint, table: createMemoryTable(clock), clock, ids: createRandomIds(), log }, config);
   const post = async (path: string, body: unknown) =>
     app.request(path, {
       method: 'POST',

@@ -1,9 +1,13 @@
 import { createMiddleware } from 'hono/factory';
+import type { Caller } from '../keys/caller.ts';
 import type { Clock, Ids } from '../services.ts';
 
 /** What middleware leaves for the routes. */
 export interface RequestVariables {
   requestId: string;
+  caller: Caller;
+  /** Whose stored objects the caller sees. */
+  owner: string;
 }
 
 /** Names each request, in the log and on every answer, errors included; says how long the gateway took until the answer began. */

@@ -1,22 +1,19 @@
 import { createDetokenizer, type Tokenizer } from '../../../layers/tokenizer/index.ts';
+import type { ChoiceRequest } from '../generation/generation.ts';
 import type { LoadedModel } from '../served-models.ts';
-import type { Endpoint, EndpointEvent, EndpointRequest, Grammar, SampledTokenLogprob } from '../services.ts';
+import type { EndpointEvent, Grammar, SampledTokenLogprob } from '../services.ts';
 import type { FinishReason, GenerationRequest, TextEvent, TokenDetail } from './generation-request.ts';
 import type { ChoicePlan } from './plan-choices.ts';
 
-/** Asks the endpoint for one answer: ids in, ids out. */
-export function invokeEndpoint(
-  endpoint: Endpoint,
+/** What an endpoint is asked for one answer: ids in, ids out. Which endpoint is decided call by call. */
+export function describeChoice(
   model: LoadedModel,
   plan: ChoicePlan,
   request: GenerationRequest,
   grammar: Grammar | undefined,
-  signal: AbortSignal,
-): AsyncIterable<EndpointEvent> {
-  const { name, inferenceComponent } = model.served.endpoint;
+): ChoiceRequest {
   const { seed: _, ...sampling } = request.sampling;
-  const invocation: EndpointRequest = {
-    target: { endpointName: name, ...(inferenceComponent === undefined ? {} : { inferenceComponent }) },
+  return {
     requestId: plan.index === 0 ? request.requestId : `${request.requestId}-${plan.index}`,
     promptTokenIds: plan.promptTokenIds,
     maxTokens: plan.maxTokens,
@@ -25,7 +22,6 @@ export function invokeEndpoint(
     ...(grammar === undefined ? {} : { grammar }),
     ...(request.topLogprobs === undefined ? {} : { topLogprobs: request.topLogprobs }),
   };
-  return endpoint.invoke(invocation, signal);
 }
 
 /**

@@ -1,28 +1,51 @@
-import type { Services } from '../services.ts';
+import type { Generation } from '../generation/generation.ts';
+import type { Room } from '../generation/room.ts';
+import type { Caller } from '../keys/caller.ts';
 import { chooseModel } from './choose-model.ts';
-import { detokenizeChoice, invokeEndpoint } from './generate-choice.ts';
+import { fitPrompt } from './fit-prompt.ts';
+import { describeChoice, detokenizeChoice } from './generate-choice.ts';
 import type { GenerationEvent, GenerationRequest } from './generation-request.ts';
+import { holdTokens } from './hold-tokens.ts';
 import { mergeChoices } from './merge-choices.ts';
 import { parseOutput } from './parse-output.ts';
 import { planChoices } from './plan-choices.ts';
 import { planOutput } from './plan-output.ts';
 import { tokenizePrompt } from './tokenize-prompt.ts';
 
+/** Who asks, and the name under which the answer is kept. */
+export interface Admission {
+  readonly caller: Caller;
+  readonly generationId: string;
+}
+
+/** An admitted request: its tokens are held, and its events are made as they are read. Read them to their end, or leave the loop. */
+export interface RunningGeneration {
+  readonly generation: Generation;
+  readonly events: AsyncGenerator<GenerationEvent>;
+}
+
 /**
- * One request from prompt to usage, top to bottom. Aborting the signal or leaving the loop stops the endpoint's work.
- * @throws {GatewayError} before the first event when the request cannot be served; later when the endpoint fails in mid-answer.
+ * One request from prompt to usage, top to bottom. Aborting the signal or leaving the loop stops the endpoint's work and settles.
+ * @throws {GatewayError} when the request cannot be served; its events throw when the endpoint fails.
  */
-export async function* runGeneration(services: Services, request: GenerationRequest, signal: AbortSignal): AsyncGenerator<GenerationEvent> {
-  const model = chooseModel(services.models, request.modelId);
-  const prompts = await Promise.all(request.prompts.map((prompt) => tokenizePrompt(model, prompt, request.promptParam, signal)));
+export async function runGeneration(
+  room: Room,
+  { caller, generationId }: Admission,
+  request: GenerationRequest,
+  signal: AbortSignal,
+): Promise<RunningGeneration> {
+  const model = chooseModel(room.models, request.modelId, caller.models);
+  const fitting = request.prompts.map((prompt) => fitPrompt(model, prompt, request));
+  const prompts = await Promise.all(fitting.map((prompt) => tokenizePrompt(model, prompt, request.promptParam, signal)));
   const plans = planChoices(model, prompts, request);
   const { grammar, createParser } = planOutput(model, request);
+  const generation = await holdTokens(room, { caller, generationId }, model, plans, request, grammar);
   const stop = new AbortController();
   const running = AbortSignal.any([signal, stop.signal]);
   const choices = plans.map((plan) => {
-    const generated = invokeEndpoint(services.endpoint, model, plan, request, grammar, running);
+    const generated = generation.tokens(plan.index, describeChoice(model, plan, request, grammar), running);
     const text = detokenizeChoice(generated, model, plan, request.stop);
     return { index: plan.index, events: parseOutput(text, createParser()) };
   });
-  yield* mergeChoices(choices, stop);
+  return { generation, events: generation.settled(mergeChoices(choices, stop)) };
 }

@@ -1,36 +1,83 @@
+import type { LoggedEvent } from '../generation/token-log.ts';
 import { encodeError } from '../openai/error-body.ts';
 import type { Log } from '../services.ts';
 
+/** How events are written; the values are JSON. */
+export interface EventFraming {
+  frame(value: unknown): string;
+  /** What follows the last event. */
+  readonly end: string;
+}
+
+/** Chat completions and completions: bare data, `[DONE]` at the end. */
+export const DATA_EVENTS: EventFraming = { frame: (value) => `data: ${JSON.stringify(value)}\n\n`, end: 'data: [DONE]\n\n' };
+
+/** Responses: each event under its own name; the last one says by itself that it is. */
+export const NAMED_EVENTS: EventFraming = {
+  frame: (value) => `event: ${nameOf(value)}\ndata: ${JSON.stringify(value)}\n\n`,
+  end: '',
+};
+
+function nameOf(value: unknown): string {
+  return typeof value === 'object' && value !== null && 'type' in value && typeof value.type === 'string' ? value.type : 'error';
+}
+
 /**
- * Answers with server-sent events, one `data:` line each, `[DONE]` at the end. An event is pulled when the client has read the one
- * before it, so a slow client slows its own answer and nothing piles up. A failure ends the stream with an error event and no `[DONE]`.
- * `gone` is aborted when the client leaves.
+ * Events as they go over the wire, the end or the failure included: a failure is an error event and no `[DONE]`.
+ * @param isLeft the client is gone: a failure that comes from its leaving is told to nobody.
+ */
+export async function* frameEvents(
+  events: AsyncIterable<unknown>,
+  options: { requestId: string; log: Log; framing: EventFraming; isLeft: () => boolean },
+): AsyncGenerator<string> {
+  const { requestId, log, framing, isLeft } = options;
+  try {
+    for await (const value of events) yield framing.frame(value);
+    if (framing.end !== '') yield framing.end;
+  } catch (error) {
+    if (isLeft()) return;
+    log.write('error', 'stream-failed', { requestId, error: error instanceof Error ? error.name : 'unknown' });
+    yield framing.frame(encodeError(error, requestId));
+  }
+}
+
+/** What is said while nothing comes: a comment, or an event for clients that asked for them. */
+export interface KeepAlive {
+  readonly afterMs: number;
+  frame(): string;
+}
+
+export const COMMENT = ': keep-alive\n\n';
+
+/**
+ * Answers with server-sent events, each under its number. An event is pulled when the client has read the one before it, so a slow client slows
+ * its own answer and nothing piles up. `onLeave` is called when the client leaves.
  */
 export function eventStreamResponse(
-  events: AsyncIterableIterator<unknown>,
-  options: { gone: AbortController; requestId: string; log: Log },
+  events: AsyncIterator<LoggedEvent>,
+  options: { onLeave: () => void; keepAlive: KeepAlive; headers: Readonly<Record<string, string>> },
 ): Response {
-  const { gone, requestId, log } = options;
+  const { onLeave, keepAlive, headers } = options;
   const encoder = new TextEncoder();
+  let next: Promise<IteratorResult<LoggedEvent>> | undefined;
   const body = new ReadableStream<Uint8Array>({
     async pull(controller) {
-      try {
-        const { done, value } = await events.next();
-        if (done === true) {
-          controller.enqueue(encoder.encode('data: [DONE]\n\n'));
-          controller.close();
-          return;
-        }
-        controller.enqueue(encoder.encode(`data: ${JSON.stringify(value)}\n\n`));
-      } catch (error) {
-        if (gone.signal.aborted) return;
-        log.write('error', 'stream-failed', { requestId, error: error instanceof Error ? error.name : 'unknown' });
-        controller.enqueue(encoder.encode(`data: ${JSON.stringify(encodeError(error, requestId))}\n\n`));
-        controller.close();
+      next ??= events.next();
+      const result = await orSilence(next, keepAlive.afterMs);
+      if (result === undefined) {
+        controller.enqueue(encoder.encode(keepAlive.frame()));
+        return;
       }
+      next = undefined;
+      if (result.done === true) {
+        controller.close();
+        return;
+      }
+      controller.enqueue(encoder.encode(`id: ${result.value.sequence}\n${result.value.frame}`));
     },
     async cancel() {
-      gone.abort();
+      onLeave();
+      next?.catch(() => undefined);
       await events.return?.();
     },
   });
@@ -39,6 +86,20 @@ export function eventStreamResponse(
       'content-type': 'text/event-stream; charset=utf-8',
       'cache-control': 'no-cache, no-transform',
       'x-accel-buffering': 'no', // nginx buffers otherwise
+      ...headers,
     },
   });
+}
+
+/** `undefined` when nothing came in time. */
+async function orSilence<Result>(coming: Promise<Result>, afterMs: number): Promise<Result | undefined> {
+  let timer: NodeJS.Timeout | undefined;
+  const silence = new Promise<undefined>((resolve) => {
+    timer = setTimeout(() => resolve(undefined), afterMs);
+  });
+  try {
+    return await Promise.race([coming, silence]);
+  } finally {
+    clearTimeout(timer);
+  }
 }

@@ -168,7 +168,7 @@ describe('when the endpoint fails', () => {
     const endpoint = new ScriptedEndpoint(() => {
       throw new EndpointUnavailableError(reason, 'penstock-gpt');
     });
-    const { post } = await createTestGateway(endpoint);
+    const { post } = await createTestGateway(endpoint, { MAX_RETRIES: '0', MAX_WAITING: '0' });
     for (const stream of [true, false]) {
       const response = await post('/v1/chat/completions', { ...hello, stream });
       expect(response.status).toBe(status);
@@ -190,7 +190,7 @@ describe('when the endpoint fails', () => {
       yield { type: 'tokens', tokenIds: [...tokenizer.encode('Half')] };
       throw new EndpointUnavailableError('broken', 'penstock-gpt');
     });
-    const { post, logged } = await createTestGateway(endpoint);
+    const { post, logged } = await createTestGateway(endpoint, { MAX_RETRIES: '0' });
     const response = await post('/v1/chat/completions', { ...hello, stream: true });
     expect(response.status).toBe(200);
     const events = await readEvents(response);
@@ -221,7 +221,7 @@ describe('when the endpoint fails', () => {
       yield { type: 'tokens', tokenIds: [...tokenizer.encode('CANARY-OUT')] };
       throw new Error('bug CANARY-IN');
     });
-    const { post, logged } = await createTestGateway(endpoint);
+    const { post, logged } = await createTestGateway(endpoint, { MAX_RETRIES: '0' });
     await (await post('/v1/chat/completions', { model: MODEL, messages: [{ role: 'user', content: 'CANARY-IN' }], stream: true })).text();
     await (await post('/v1/chat/completions', { model: MODEL, messages: [{ role: 'user', content: 'CANARY-IN' }] })).text();
     expect(logged.length).toBeGreaterThan(1);

@@ -1,0 +1,66 @@
+/**
+ * The process that works on generations, as others see it: one row, renewed while anything runs. When it is not renewed, the process is dead,
+ * and what it held is settled by whoever meets it. One write in some seconds for the whole process, not one for each generation.
+ */
+
+import type { Table } from '../services/table.ts';
+import type { Clock, Ids } from '../services.ts';
+
+/** How long a process may be silent until it counts as dead. */
+export const RUNNER_LEASE_MS = 15_000;
+const RENEW_MS = 5_000;
+
+export interface Runner {
+  readonly id: string;
+  /** Says that a generation runs; the result says that it ended. */
+  enter(): () => void;
+  close(): void;
+}
+
+/** @throws nothing: a renewal that fails is made again at the next turn. */
+export function createRunner(table: Table, clock: Clock, ids: Ids): Runner {
+  const id = ids.create('run_');
+  let running = 0;
+  let aliveUntil = 0;
+  let timer: NodeJS.Timeout | undefined;
+  const renew = () => {
+    if (aliveUntil - clock.now() > RUNNER_LEASE_MS - RENEW_MS / 2) return;
+    aliveUntil = clock.now() + RUNNER_LEASE_MS;
+    const change = { type: 'put', key: runnerKey(id), attributes: { aliveUntil }, expiresAt: Math.ceil(aliveUntil / 1000) + 3600 } as const;
+    table.write(change).catch(() => {
+      aliveUntil = 0;
+    });
+  };
+  return {
+    id,
+    enter() {
+      running += 1;
+      renew();
+      timer ??= setInterval(renew, RENEW_MS).unref();
+      let left = false;
+      return () => {
+        if (left) return;
+        left = true;
+        running -= 1;
+        if (running > 0) return;
+        clearInterval(timer);
+        timer = undefined;
+      };
+    },
+    close() {
+      clearInterval(timer);
+    },
+  };
+}
+
+/** @param since when the runner was last seen at work by other means, in milliseconds since the epoch. */
+export async function isRunnerAlive(table: Table, clock: Clock, runnerId: string, since: number): Promise<boolean> {
+  if (clock.now() - since < RUNNER_LEASE_MS) return true; // its first renewal may still be on its way
+  const row = await table.read(runnerKey(runnerId));
+  const aliveUntil = row?.attributes['aliveUntil'];
+  return typeof aliveUntil === 'number' && aliveUntil > clock.now();
+}
+
+function runnerKey(id: string) {
+  return { partition: `runner/${id}`, sort: 'runner' };
+}

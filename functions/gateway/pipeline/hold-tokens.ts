@@ -1,0 +1,75 @@
+import { Generation, HOLD_STEP } from '../generation/generation.ts';
+import type { Room } from '../generation/room.ts';
+import type { Caller } from '../keys/caller.ts';
+import type { WeightedTarget } from '../routing/choose-target.ts';
+import type { LoadedModel } from '../served-models.ts';
+import type { Grammar } from '../services.ts';
+import type { GenerationRequest } from './generation-request.ts';
+import type { ChoicePlan } from './plan-choices.ts';
+
+/**
+ * Sets aside everything that the answer may use and begins the generation: prompts and `max_tokens` to the token, or the first part of an
+ * answer that has no `max_tokens` of its own.
+ * @throws {RateLimitError | QuotaExceededError} a limit leaves no room for one token of an answer.
+ */
+export async function holdTokens(
+  room: Room,
+  { caller, generationId: id }: { readonly caller: Caller; readonly generationId: string },
+  model: LoadedModel,
+  plans: readonly ChoicePlan[],
+  request: GenerationRequest,
+  grammar: Grammar | undefined,
+): Promise<Generation> {
+  const { served } = model;
+  const promptTokens = plans
+    .filter((plan) => plan.index % request.choicesPerPrompt === 0)
+    .reduce((sum, plan) => sum + plan.promptTokenIds.length, 0);
+  const completionTokens = plans
+    .map((plan) => (request.maxTokens === undefined ? Math.min(plan.maxTokens, HOLD_STEP) : plan.maxTokens))
+    .reduce((sum, tokens) => sum + tokens, 0);
+  const price = priceOf(served.price);
+  const { keyId, projectId, organizationId } = caller;
+  const owner = { runnerId: room.runner.id, modelId: served.id, keyId, projectId, organizationId, requestId: request.requestId };
+  const leave = room.runner.enter();
+  try {
+    const hold = await room.meters.hold({ generationId: id, meters: caller.meters, owner, promptTokens, completionTokens, price });
+    return new Generation(room, {
+      id,
+      requestId: request.requestId,
+      modelId: served.id,
+      caller,
+      targets: targetsOf(model),
+      price,
+      promptTokens,
+      maxTokens: plans.map((plan) => plan.maxTokens),
+      hold,
+      isCapped: hold.completionTokens < completionTokens,
+      canContinue: grammar === undefined,
+      stopTokenIds: served.stopTokenIds,
+      leave,
+    });
+  } catch (error) {
+    leave();
+    throw error;
+  }
+}
+
+/** Where a model is served. */
+export function targetsOf({ served: { endpoint, alternatives = [] } }: LoadedModel): readonly WeightedTarget[] {
+  return [endpoint, ...alternatives].map(readTarget);
+}
+
+function readTarget({ name, weight = 1, inferenceComponent, variant }: LoadedModel['served']['endpoint']): WeightedTarget {
+  return {
+    endpointName: name,
+    weight,
+    ...(inferenceComponent === undefined ? {} : { inferenceComponent }),
+    ...(variant === undefined ? {} : { variant }),
+  };
+}
+
+/** A dollar for a million tokens is a thousand nano-dollars for one. */
+export function priceOf(price: LoadedModel['served']['price']): { promptToken: number; completionToken: number } {
+  const nano = (dollarsPerMillion = 0) => Math.round(dollarsPerMillion * 1_000);
+  return { promptToken: nano(price?.promptDollarsPerMillion), completionToken: nano(price?.completionDollarsPerMillion) };
+}

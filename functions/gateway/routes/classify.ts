@@ -1,0 +1,28 @@
+import type { Room } from '../generation/room.ts';
+import { parseClassifyRequest } from '../openai/classify-request.ts';
+import { encodeClassifications } from '../openai/classify-response.ts';
+import { chooseModel } from '../pipeline/choose-model.ts';
+import { planClassification } from '../pipeline/classify/classify.ts';
+import { meterPrompt } from '../pipeline/meter-prompt.ts';
+import { scoreTokens } from '../pipeline/score-tokens.ts';
+import { readJsonBody } from './read-json-body.ts';
+import type { RouteContext } from './route-context.ts';
+
+/** `POST /v1/classify` */
+export async function classify(c: RouteContext, room: Room): Promise<ReturnType<typeof encodeClassifications>> {
+  const requestId = c.get('requestId');
+  const caller = c.get('caller');
+  const request = parseClassifyRequest(await readJsonBody(c));
+  const model = chooseModel(room.models, request.modelId, caller.models);
+  const plan = planClassification(model, request.task, request.inputs, request.decideEach);
+  const prompts = plan.groups.flat().map((prompt) => prompt.tokenIds);
+  const { promptTokens } = plan;
+  const admission = { caller, generationId: room.ids.create('gen_') };
+  const scores = await meterPrompt(room, admission, model, { requestId, promptTokens }, () =>
+    scoreTokens(room, model, prompts, requestId, c.req.raw.signal),
+  );
+  let next = 0;
+  const grouped = plan.groups.map((group) => group.map(() => scores[next++] ?? []));
+  const head = { id: room.ids.create('classify-'), created: Math.floor(room.clock.now() / 1000), promptTokens };
+  return encodeClassifications(plan.read(grouped), request, head);
+}

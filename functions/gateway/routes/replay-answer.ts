@@ -1,0 +1,115 @@
+/** Answers that are read again: by the same Idempotency-Key, or by their id. Any process can, while the answer is made and afterwards. */
+import { GenerationNotFoundError, InvalidRequestError } from '../errors.ts';
+import { findIdempotentGeneration, releaseIdempotencyKey } from '../generation/idempotency.ts';
+import type { Room } from '../generation/room.ts';
+import type { LoggedEvent, LogHead } from '../generation/token-log.ts';
+import { encodeError } from '../openai/error-body.ts';
+import { COMMENT, DATA_EVENTS, eventStreamResponse } from './event-stream.ts';
+import { GENERATION_HEADER, type RouteContext } from './route-context.ts';
+
+const POLL_MS = 50;
+
+/**
+ * The answer that another request with this Idempotency-Key makes or has made, to the same bytes; `undefined` when that request failed: this one
+ * may try.
+ */
+export async function replayAnswer(
+  c: RouteContext,
+  room: Room,
+  generationId: string,
+  keyId: string,
+  key: string,
+): Promise<Response | undefined> {
+  const head = await untilBegun(c, room, generationId, keyId, key);
+  if (head === undefined) return undefined;
+  if (head.form === 'stream') return followAnswer(c, room, generationId, 0);
+  for await (const event of room.logs.follow(generationId, 0, lostWhole, c.req.raw.signal)) {
+    if (event.frame === LOST) break;
+    return new Response(event.frame, { headers: { 'content-type': 'application/json', [GENERATION_HEADER]: generationId } });
+  }
+  await releaseIdempotencyKey(room, keyId, key, generationId); // it ended without an answer
+  return undefined;
+}
+
+/** What ends a whole answer whose process died: no JSON, so it is none. */
+const LOST = '';
+const lostWhole = () => LOST;
+
+async function untilBegun(
+  c: RouteContext,
+  room: Room,
+  generationId: string,
+  keyId: string,
+  key: string,
+): Promise<Pick<LogHead, 'form' | 'ended'> | undefined> {
+  const giveUpAt = room.clock.now() + room.config.queue.maxWaitMs;
+  while (room.clock.now() < giveUpAt) {
+    c.req.raw.signal.throwIfAborted();
+    try {
+      return await room.logs.head(generationId, keyId);
+    } catch (error) {
+      if (!(error instanceof GenerationNotFoundError)) throw error;
+    }
+    if ((await findIdempotentGeneration(room, keyId, key)) !== generationId) return undefined;
+    await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+  }
+  await releaseIdempotencyKey(room, keyId, key, generationId); // its process died before the answer began
+  return undefined;
+}
+
+/** The events after a number, with their ids, as the first reader got them. */
+export function followAnswer(c: RouteContext, room: Room, generationId: string, after: number): Response {
+  const left = new AbortController();
+  const lostFrame = (error: Error) => DATA_EVENTS.frame(encodeError(error, c.get('requestId')));
+  const events = room.logs.follow(generationId, after, lostFrame, AbortSignal.any([left.signal, c.req.raw.signal]));
+  const keepAlive = { afterMs: room.config.keepAliveMs, frame: () => COMMENT };
+  return eventStreamResponse(untilLeft(events, left.signal), {
+    onLeave: () => left.abort(),
+    keepAlive,
+    headers: { [GENERATION_HEADER]: generationId },
+  });
+}
+
+async function* untilLeft(events: AsyncIterable<LoggedEvent>, left: AbortSignal): AsyncGenerator<LoggedEvent> {
+  try {
+    yield* events;
+  } catch (error) {
+    if (!left.aborted) throw error;
+  }
+}
+
+/** `GET /v1/generations/{id}/events`, from `Last-Event-ID` or `starting_after` on. */
+export async function readEvents(c: RouteContext, room: Room): Promise<Response> {
+  const id = c.req.param('id') ?? '';
+  const { form } = await room.logs.head(id, c.get('caller').keyId);
+  const after = readAfter(c);
+  if (form === 'stream') return followAnswer(c, room, id, after);
+  for await (const event of room.logs.follow(id, 0, lostWhole, c.req.raw.signal)) {
+    if (event.frame !== LOST)
+      return new Response(event.frame, { headers: { 'content-type': 'application/json', [GENERATION_HEADER]: id } });
+  }
+  throw new GenerationNotFoundError();
+}
+
+function readAfter(c: RouteContext): number {
+  const text = c.req.header('last-event-id') ?? c.req.query('starting_after') ?? '0';
+  const after = Number(text);
+  if (text !== '' && Number.isSafeInteger(after) && after >= 0) return after;
+  throw new InvalidRequestError('The last event id must be the number of an event: a whole number from 0.', { param: 'starting_after' });
+}
+
+/** `POST /v1/generations/{id}/cancel`: the endpoint's work stops within a second, wherever it runs. */
+export async function cancelGeneration(c: RouteContext, room: Room): Promise<Response> {
+  const id = c.req.param('id') ?? '';
+  const { ended } = await room.logs.head(id, c.get('caller').keyId);
+  if (!ended) await room.logs.cancel(id);
+  return c.json({ id, object: 'generation', status: ended ? 'ended' : 'cancelling' });
+}
+
+/** `POST /v1/generations/{id}/acknowledge`: renews the lease. */
+export async function acknowledgeGeneration(c: RouteContext, room: Room): Promise<Response> {
+  const id = c.req.param('id') ?? '';
+  const { ended } = await room.logs.head(id, c.get('caller').keyId);
+  if (!ended) await room.logs.acknowledge(id);
+  return c.json({ id, object: 'generation', status: ended ? 'ended' : 'running' });
+}
