@@ -60,6 +60,24 @@ const servedModelSchema = v.strictObject({
   deployment: v.optional(deploymentSchema),
 });
 
+/** A model that turns texts into vectors. Its endpoint has its tokenizer. */
+const embeddingModelSchema = v.strictObject({
+  task: v.literal('embed'),
+  id: v.pipe(v.string(), v.nonEmpty()),
+  /** Unix time in seconds. */
+  created: positiveInteger,
+  ownedBy: v.string(),
+  /** Length of a vector. */
+  dimensions: positiveInteger,
+  /** Longest text, in its own tokens. */
+  maxInputTokens: positiveInteger,
+  /** Whether the endpoint takes ids of the model's vocabulary instead of text. */
+  takesTokenIds: v.boolean(),
+  endpoint: targetSchema,
+  price: v.optional(v.strictObject({ promptDollarsPerMillion: dollars, completionDollarsPerMillion: dollars })),
+  deployment: v.optional(deploymentSchema),
+});
+
 const catalogSchema = v.pipe(
   v.array(servedModelSchema),
   v.minLength(1),
@@ -67,11 +85,25 @@ const catalogSchema = v.pipe(
 );
 
 export type ServedModel = Readonly<v.InferOutput<typeof servedModelSchema>>;
+export type EmbeddingModel = Readonly<v.InferOutput<typeof embeddingModelSchema>>;
 export type ModelDeployment = Readonly<v.InferOutput<typeof deploymentSchema>>;
 
-/** Checks a catalog that was read from a file. Throws an error that lists every problem with its path. */
+/** Checks a catalog that was read from a file: its generating models. Throws an error that lists every problem with its path. */
 export function parseCatalog(value: unknown): readonly ServedModel[] {
-  const result = v.safeParse(catalogSchema, value);
+  return parseModels(catalogSchema, Array.isArray(value) ? value.filter((entry) => !isEmbeddingEntry(entry)) : value);
+}
+
+/** Its embedding models: the entries whose `task` is `embed`. Throws like `parseCatalog`. */
+export function parseEmbeddingModels(value: unknown): readonly EmbeddingModel[] {
+  return parseModels(v.array(embeddingModelSchema), Array.isArray(value) ? value.filter(isEmbeddingEntry) : value);
+}
+
+function isEmbeddingEntry(entry: unknown): boolean {
+  return typeof entry === 'object' && entry !== null && 'task' in entry && entry.task === 'embed';
+}
+
+function parseModels<Schema extends v.GenericSchema>(schema: Schema, value: unknown): v.InferOutput<Schema> {
+  const result = v.safeParse(schema, value);
   if (result.success) return result.output;
   const problems = result.issues.map((issue) => `${v.getDotPath(issue) ?? 'catalog'}: ${issue.message}`);
   throw new Error(`Bad model catalog:\n- ${problems.join('\n- ')}`);
@@ -97,3 +129,6 @@ export const catalog: readonly ServedModel[] = [
     },
   },
 ];
+
+/** None by default: an endpoint of its own serves them. */
+export const embeddingModels: readonly EmbeddingModel[] = [];

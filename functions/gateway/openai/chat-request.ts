@@ -19,7 +19,7 @@ import {
 } from './request-fields.ts';
 import { jsonObject, readResponseFormat, readToolUse, toolFields } from './tool-fields.ts';
 
-const schema = v.strictObject({
+export const chatSchema = v.strictObject({
   ...generationFields,
   ...toolFields,
   messages,
@@ -45,7 +45,7 @@ const schema = v.strictObject({
 
 /** @throws {InvalidRequestError} naming the field at fault. */
 export function parseChatRequest(body: unknown, requestId: string): ParsedRequest {
-  const chat = parseBody(schema, body);
+  const chat = parseBody(chatSchema, body);
   if (typeof chat.top_logprobs === 'number' && chat.logprobs !== true) {
     throw new InvalidRequestError("'top_logprobs' needs 'logprobs' to be true.", { param: 'top_logprobs' });
   }

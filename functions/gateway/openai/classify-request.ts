@@ -12,7 +12,11 @@ const label = v.pipe(
   v.maxLength(200, 'has at most 200 characters.'),
   v.regex(/^[^\r\n]*$/, 'must be one line.'),
 );
-const texts = v.pipe(v.array(string, 'must be a string or an array of strings.'), v.minLength(1, 'must have at least one text.'), v.maxLength(256, 'takes at most 256 texts.'));
+const texts = v.pipe(
+  v.array(string, 'must be a string or an array of strings.'),
+  v.minLength(1, 'must have at least one text.'),
+  v.maxLength(256, 'takes at most 256 texts.'),
+);
 
 export const classifySchema = v.strictObject({
   model: generationFields.model,
@@ -55,11 +59,14 @@ export function parseClassifyRequest(body: unknown): ClassifyRequest {
   const parsed = parseBody(classifySchema, body);
   const labels = parsed.labels ?? (parsed.task === 'sentiment' ? SENTIMENTS : undefined);
   if (labels === undefined) {
-    throw new InvalidRequestError("Missing required parameter: 'labels'. Send at least 2 labels, or set 'task' to `sentiment`.", { param: 'labels' });
+    throw new InvalidRequestError("Missing required parameter: 'labels'. Send at least 2 labels, or set 'task' to `sentiment`.", {
+      param: 'labels',
+    });
   }
   const examples = parsed.examples ?? [];
   const stray = examples.findIndex((example) => !labels.includes(example.label));
-  if (stray >= 0) throw new InvalidRequestError("Invalid value for 'examples': its label is not among the labels.", { param: `examples.${stray}.label` });
+  if (stray >= 0)
+    throw new InvalidRequestError("Invalid value for 'examples': its label is not among the labels.", { param: `examples.${stray}.label` });
   // The order in which labels come says nothing, so the model does not see it.
   const sorted = [...labels].sort();
   const subject = parsed.task === 'sentiment' ? 'sentiment' : 'label';

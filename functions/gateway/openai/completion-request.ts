@@ -25,7 +25,7 @@ const prompt = v.union(
   'must be a string, an array of strings, an array of token ids, or an array of arrays of token ids.',
 );
 
-const schema = v.strictObject({
+export const completionSchema = v.strictObject({
   ...generationFields,
   prompt,
   max_tokens: nullish(maxTokens),
@@ -37,7 +37,7 @@ const DEFAULT_MAX_TOKENS = 16;
 
 /** @throws {InvalidRequestError} naming the field at fault. */
 export function parseCompletionRequest(body: unknown, requestId: string): ParsedRequest {
-  const completion = parseBody(schema, body);
+  const completion = parseBody(completionSchema, body);
   return {
     request: {
       requestId,

@@ -18,7 +18,10 @@ export const tokenizeSchema = v.strictObject({
 
 export const detokenizeSchema = v.strictObject({
   model: generationFields.model,
-  tokens: v.pipe(v.array(integerBetween(0, 2 ** 31 - 1), 'must be an array of token ids.'), v.maxLength(1_000_000, 'takes at most 1000000 ids.')),
+  tokens: v.pipe(
+    v.array(integerBetween(0, 2 ** 31 - 1), 'must be an array of token ids.'),
+    v.maxLength(1_000_000, 'takes at most 1000000 ids.'),
+  ),
 });
 
 export interface TokenizeRequest {
@@ -36,7 +39,8 @@ export function parseTokenizeRequest(body: unknown): TokenizeRequest {
     addGenerationPrompt: parsed.add_generation_prompt ?? true,
     showTokens: parsed.return_token_strs ?? false,
   };
-  if (typeof parsed.prompt === 'string' && !Array.isArray(parsed.messages)) return { ...options, prompt: { type: 'text', text: parsed.prompt } };
+  if (typeof parsed.prompt === 'string' && !Array.isArray(parsed.messages))
+    return { ...options, prompt: { type: 'text', text: parsed.prompt } };
   if (Array.isArray(parsed.messages) && typeof parsed.prompt !== 'string') {
     return { ...options, prompt: { type: 'messages', messages: parsed.messages.map(readMessage) } };
   }

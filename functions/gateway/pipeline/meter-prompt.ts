@@ -1,8 +1,16 @@
+import type { ServedModel } from '../../../models/catalog.ts';
 import type { Room } from '../generation/room.ts';
 import { costOf } from '../keys/meters.ts';
-import type { LoadedModel } from '../served-models.ts';
 import { priceOf } from './hold-tokens.ts';
 import type { Admission } from './run-generation.ts';
+
+export interface MeteredPrompt {
+  readonly id: ServedModel['id'];
+  readonly price: ServedModel['price'];
+  readonly requestId: string;
+  /** At most so many are read. */
+  readonly promptTokens: number;
+}
 
 /**
  * Work that reads tokens and writes none: they are set aside before, and written down or given back afterwards.
@@ -11,22 +19,21 @@ import type { Admission } from './run-generation.ts';
 export async function meterPrompt<Result>(
   room: Room,
   { caller, generationId }: Admission,
-  model: LoadedModel,
-  { requestId, promptTokens }: { readonly requestId: string; readonly promptTokens: number },
-  work: () => Promise<Result>,
+  request: MeteredPrompt,
+  work: () => Promise<{ readonly result: Result; readonly promptTokens: number }>,
 ): Promise<Result> {
   const { keyId, projectId, organizationId } = caller;
-  const modelId = model.served.id;
-  const price = priceOf(model.served.price);
+  const { id: modelId, requestId, promptTokens } = request;
+  const price = priceOf(request.price);
   const owner = { runnerId: room.runner.id, modelId, keyId, projectId, organizationId, requestId };
   const leave = room.runner.enter();
   try {
     const hold = await room.meters.hold({ generationId, meters: caller.meters, owner, promptTokens, completionTokens: 0, price });
     let used = { promptTokens: 0, completionTokens: 0 };
     try {
-      const result = await work();
-      used = { promptTokens, completionTokens: 0 };
-      return result;
+      const done = await work();
+      used = { promptTokens: done.promptTokens, completionTokens: 0 };
+      return done.result;
     } finally {
       const line = {
         ...{ generationId, requestId, organizationId, projectId, keyId, modelId },

@@ -18,9 +18,11 @@ export async function classify(c: RouteContext, room: Room): Promise<ReturnType<
   const prompts = plan.groups.flat().map((prompt) => prompt.tokenIds);
   const { promptTokens } = plan;
   const admission = { caller, generationId: room.ids.create('gen_') };
-  const scores = await meterPrompt(room, admission, model, { requestId, promptTokens }, () =>
-    scoreTokens(room, model, prompts, requestId, c.req.raw.signal),
-  );
+  const { id, price } = model.served;
+  const scores = await meterPrompt(room, admission, { id, price, requestId, promptTokens }, async () => ({
+    result: await scoreTokens(room, model, prompts, requestId, c.req.raw.signal),
+    promptTokens,
+  }));
   let next = 0;
   const grouped = plan.groups.map((group) => group.map(() => scores[next++] ?? []));
   const head = { id: room.ids.create('classify-'), created: Math.floor(room.clock.now() / 1000), promptTokens };

@@ -1,3 +1,4 @@
+import { UnknownTokenError } from '../../../layers/tokenizer/index.ts';
 import { InvalidRequestError } from '../errors.ts';
 import { parseDetokenizeRequest, parseTokenizeRequest } from '../openai/tokenize-request.ts';
 import { chooseModel } from '../pipeline/choose-model.ts';
@@ -29,13 +30,14 @@ async function encode(
 export async function detokenize(c: RouteContext, services: Services): Promise<{ prompt: string }> {
   const { modelId, tokenIds } = parseDetokenizeRequest(await readJsonBody(c));
   const { tokenizer } = chooseModel(services.models, modelId, c.get('caller').models);
-  const unknown = tokenIds.findIndex((id) => id >= tokenizer.vocabularySize);
-  if (unknown >= 0) {
-    throw new InvalidRequestError(`'tokens' has an id that the model lacks: its ids are 0 to ${tokenizer.vocabularySize - 1}.`, {
-      param: `tokens.${unknown}`,
+  try {
+    return { prompt: tokenizer.decode(tokenIds) };
+  } catch (error) {
+    if (!(error instanceof UnknownTokenError)) throw error;
+    throw new InvalidRequestError(`'tokens' has an id that the model lacks. ${error.message}`, {
+      param: `tokens.${tokenIds.indexOf(error.tokenId)}`,
     });
   }
-  return { prompt: tokenizer.decode(tokenIds) };
 }
 
 /** A token that is not whole UTF-8 shows as replacement characters. */
