@@ -10,6 +10,7 @@ import { verifyOrigin } from './middleware/verify-origin.ts';
 import { errorResponse } from './openai/error-body.ts';
 import { answerGeneration } from './routes/answer-generation.ts';
 import { chatCompletions } from './routes/chat-completions.ts';
+import { classify } from './routes/classify.ts';
 import { completions } from './routes/completions.ts';
 import {
   addConversationItems,
@@ -21,10 +22,33 @@ import {
   listConversationItems,
   updateConversation,
 } from './routes/conversations.ts';
+import { createEmbeddings } from './routes/embeddings.ts';
 import { getModel, listModels } from './routes/models.ts';
 import { acknowledgeGeneration, cancelGeneration, readEvents } from './routes/replay-answer.ts';
+import { rerank, score } from './routes/rerank.ts';
 import { cancelResponse, countInputTokens, createResponse, deleteResponse, getResponse, listInputItems } from './routes/responses.ts';
+import { detokenize, tokenize } from './routes/tokenize.ts';
+import { showVersion } from './routes/version.ts';
 import type { Services } from './services.ts';
+
+const SCORE_PATHS = ['/score', '/v1/score'];
+const RERANK_PATHS = ['/rerank', '/v1/rerank', '/v2/rerank'];
+/** vLLM's paths outside of `/v1`, behind the same door. */
+const UNVERSIONED = ['/tokenize', '/detokenize', '/score', '/rerank', '/v2/rerank'];
+
+const POST_ONLY = [
+  ...[
+    '/v1/chat/completions',
+    '/v1/completions',
+    '/v1/embeddings',
+    '/v1/classify',
+    '/tokenize',
+    '/detokenize',
+    ...SCORE_PATHS,
+    ...RERANK_PATHS,
+  ],
+  ...['/v1/responses', '/v1/responses/input_tokens', '/v1/responses/:id/cancel', '/v1/conversations'],
+];
 
 export type App = Hono<{ Variables: RequestVariables }>;
 
@@ -56,12 +80,22 @@ export function createApp(services: Services, config: GatewayConfig, isDraining:
     return c.json({ status: 'ready' });
   });
 
-  app.use('/v1/*', verifyOrigin(config.originSecretHash), limitBody(config.maxBodyBytes), authenticate(room.keys));
+  for (const path of ['/v1/*', ...UNVERSIONED]) {
+    app.use(path, verifyOrigin(config.originSecretHash), limitBody(config.maxBodyBytes), authenticate(room.keys));
+  }
   const generate = requireScope('generate');
   app.post('/v1/chat/completions', generate, (c) => answerGeneration(c, room, chatCompletions));
   app.post('/v1/completions', generate, (c) => answerGeneration(c, room, completions));
-  app.get('/v1/models', (c) => c.json(listModels(services.models)));
-  app.get('/v1/models/:id{.+}', (c) => c.json(getModel(services.models, c.req.param('id'))));
+  app.get('/v1/models', (c) => c.json(listModels(services.models, config.embeddingModels)));
+  app.get('/v1/models/:id{.+}', (c) => c.json(getModel(services.models, config.embeddingModels, c.req.param('id'))));
+
+  app.post('/v1/embeddings', generate, async (c) => c.json(await createEmbeddings(c, room)));
+  app.post('/v1/classify', generate, async (c) => c.json(await classify(c, room)));
+  for (const path of SCORE_PATHS) app.post(path, generate, async (c) => c.json(await score(c, room)));
+  for (const path of RERANK_PATHS) app.post(path, generate, async (c) => c.json(await rerank(c, room)));
+  app.post('/tokenize', async (c) => c.json(await tokenize(c, services)));
+  app.post('/detokenize', async (c) => c.json(await detokenize(c, services)));
+  app.get('/version', (c) => c.json(showVersion()));
 
   app.post('/v1/responses', generate, (c) => createResponse(c, room));
   app.post('/v1/responses/input_tokens', async (c) => c.json(await countInputTokens(c, services)));
@@ -82,8 +116,13 @@ export function createApp(services: Services, config: GatewayConfig, isDraining:
   app.post('/v1/generations/:id/cancel', (c) => cancelGeneration(c, room));
   app.post('/v1/generations/:id/acknowledge', (c) => acknowledgeGeneration(c, room));
 
-  for (const path of ['/v1/chat/completions', '/v1/completions']) refuseOtherMethods(app, path, ['POST']);
-  for (const path of ['/v1/models', '/v1/models/:id{.+}', '/healthz', '/readyz']) refuseOtherMethods(app, path, ['GET', 'HEAD']);
+  for (const path of POST_ONLY) refuseOtherMethods(app, path, ['POST']);
+  refuseOtherMethods(app, '/v1/responses/:id', ['GET', 'DELETE']);
+  refuseOtherMethods(app, '/v1/conversations/:id', ['GET', 'POST', 'DELETE']);
+  refuseOtherMethods(app, '/v1/conversations/:id/items', ['GET', 'POST']);
+  refuseOtherMethods(app, '/v1/conversations/:id/items/:item', ['GET', 'DELETE']);
+  for (const path of ['/v1/models', '/v1/models/:id{.+}', '/v1/responses/:id/input_items', '/version', '/healthz', '/readyz'])
+    refuseOtherMethods(app, path, ['GET', 'HEAD']);
   return app;
 }
 

@@ -3,11 +3,19 @@ import { readFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { isLoopback } from '../../layers/network/is-loopback.ts';
-import { catalog, parseCatalog, type ServedModel } from '../../models/catalog.ts';
+import {
+  catalog,
+  type EmbeddingModel,
+  embeddingModels,
+  parseCatalog,
+  parseEmbeddingModels,
+  type ServedModel,
+} from '../../models/catalog.ts';
 
 /** What every entry reads. */
 export interface GatewayConfig {
   readonly catalog: readonly ServedModel[];
+  readonly embeddingModels: readonly EmbeddingModel[];
   /** Holds one folder for each tokenizer that the catalog names. */
   readonly tokenizersFolder: string;
   /** SHA-256 (hex) of each API key that is admitted. */
@@ -157,21 +165,22 @@ function readGateway(read: Reader, defaults: Defaults): Omit<GatewayConfig, 'api
     },
     keepAliveMs: read.integer('KEEP_ALIVE_SECONDS', 5, 1, 3_600) * 1000,
     seesDisconnects: defaults.seesDisconnects,
-    catalog: readCatalog(read),
+    ...readCatalog(read),
     tokenizersFolder: read.env['PENSTOCK_TOKENIZERS'] ?? new URL('../../models/tokenizers', import.meta.url).pathname,
     originSecretHash: read.digests('PENSTOCK_ORIGIN_SECRET_SHA256')[0],
     maxBodyBytes: read.integer('MAX_BODY_BYTES', 4 * MIB, 1024, 100 * MIB),
   };
 }
 
-function readCatalog(read: Reader): readonly ServedModel[] {
+function readCatalog(read: Reader): Pick<GatewayConfig, 'catalog' | 'embeddingModels'> {
   const path = read.env['PENSTOCK_CATALOG'];
-  if (path === undefined) return catalog;
+  if (path === undefined) return { catalog, embeddingModels };
   try {
-    return parseCatalog(JSON.parse(readFileSync(path, 'utf8')));
+    const file: unknown = JSON.parse(readFileSync(path, 'utf8'));
+    return { catalog: parseCatalog(file), embeddingModels: parseEmbeddingModels(file) };
   } catch (error) {
     read.problem(`PENSTOCK_CATALOG names ${path}, which cannot be used: ${error instanceof Error ? error.message : String(error)}`);
-    return [];
+    return { catalog: [], embeddingModels: [] };
   }
 }
 
