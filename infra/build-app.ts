@@ -1,17 +1,45 @@
-import type { App } from 'aws-cdk-lib';
+import { type App, Tags, Validations } from 'aws-cdk-lib';
+import { AwsSolutionsChecks } from 'cdk-nag';
 import type { ServedModel } from '../models/catalog.ts';
-import type { Settings } from './config.ts';
-import { type EndpointPlan, planEndpoints } from './plan-endpoints.ts';
+import { acknowledgeFindings } from './acknowledged-findings.ts';
+import { profileOf, type Settings } from './config.ts';
+import { EDGE_REGION, gatewayStackName } from './names.ts';
+import { planEndpoints } from './plan-endpoints.ts';
+import { DataStack } from './stacks/data-stack.ts';
+import { EdgeStack } from './stacks/edge-stack.ts';
 import { GatewayStack } from './stacks/gateway-stack.ts';
 import { InferenceStack } from './stacks/inference-stack.ts';
+import { OperationsStack } from './stacks/operations-stack.ts';
 
-/** Adds every stack. Stacks of one region depend on nothing of another. */
+/**
+ * Adds every stack: data in the first region, endpoints and a gateway in each, the public name in front of all. What a region needs of
+ * another one it finds by name, or reads from the other stack's outputs.
+ */
 export function buildApp(app: App, settings: Settings, models: readonly ServedModel[]): void {
-  const endpoints: readonly EndpointPlan[] = planEndpoints(models);
-  for (const region of settings.regions) {
-    const env = { account: settings.account, region };
-    const inference = new InferenceStack(app, `${settings.name}-inference-${region}`, { env, settings, endpoints });
-    const gateway = new GatewayStack(app, `${settings.name}-gateway-${region}`, { env, settings, endpoints });
+  const { leastCopies } = profileOf(settings);
+  const endpoints = planEndpoints(models, { regions: settings.regions, leastCopies });
+  const { account, name, regions } = settings;
+  const place = (region: string) => ({ env: { account, region } });
+  const [home = ''] = regions;
+  Tags.of(app).add('penstock', name);
+
+  const data = new DataStack(app, `${name}-data`, { ...place(home), settings });
+  const edge = new EdgeStack(app, `${name}-edge`, { ...place(EDGE_REGION), settings });
+  edge.addStackDependency(data);
+  for (const region of regions) {
+    const inference = new InferenceStack(app, `${name}-inference-${region}`, { ...place(region), endpoints });
+    const gateway = new GatewayStack(app, gatewayStackName(settings, region), { ...place(region), settings, endpoints });
+    const operations = new OperationsStack(app, `${name}-operations-${region}`, { ...place(region), settings, endpoints });
+    gateway.addStackDependency(data);
     gateway.addStackDependency(inference);
+    operations.addStackDependency(gateway);
+    edge.addStackDependency(gateway);
   }
+
+  Validations.of(app).addPlugins(new AwsSolutionsChecks(app));
+  acknowledgeFindings(
+    app,
+    settings,
+    endpoints.flatMap(({ components }) => components.map(({ deployment }) => deployment.artifactPrefix)),
+  );
 }

@@ -3,28 +3,49 @@
  * `npx cdk deploy --all -c profile=production`.
  */
 import * as v from 'valibot';
+import { PROFILES, type Profile } from './profiles.ts';
 
 const setting = {
   /** Begins the name of every stack, so that several installations live in one account. */
   name: v.pipe(v.string(), v.regex(/^[a-z][a-z0-9-]{1,20}$/, 'must be 2 to 21 of a-z, 0-9 and -, beginning with a letter')),
   /** `demo` costs a few dollars a month when idle; `production` keeps capacity warm and data safe. */
-  profile: v.picklist(['demo', 'production'], 'must be demo or production'),
+  profile: v.picklist(Object.keys(PROFILES) as (keyof typeof PROFILES)[], `must be ${Object.keys(PROFILES).join(' or ')}`),
   account: v.pipe(
     v.string('must be the 12 digits of an AWS account, in quotes'),
     v.regex(/^\d{12}$/, 'must be the 12 digits of an AWS account, in quotes'),
   ),
-  /** Each gets an inference stack and a gateway stack of its own. */
+  /** Each gets endpoints and a gateway of its own. The first keeps the table and the secrets, which the others replicate. */
   regions: v.pipe(
     v.array(v.pipe(v.string(), v.regex(/^[a-z]{2}(-[a-z]+)+-\d$/, 'must be a region such as eu-west-1'))),
     v.minLength(1, 'must name at least one region'),
     v.check((regions) => new Set(regions).size === regions.length, 'must not name a region twice'),
   ),
+  /** The public name, and its certificate in us-east-1. Without one the CDN's own name is used, whose TLS floor cannot be chosen. */
+  domain: v.optional(
+    v.strictObject({
+      name: v.pipe(v.string(), v.regex(/^([a-z0-9-]+\.)+[a-z]{2,}$/, 'must be a host name')),
+      certificateArn: v.pipe(v.string(), v.regex(/^arn:aws:acm:us-east-1:/, 'must be a certificate in us-east-1')),
+    }),
+  ),
+  /** Who is told of alarms and of the budget. */
+  alarmEmail: v.optional(v.pipe(v.string(), v.email('must be an e-mail address'))),
+  /** In US dollars: at 80 % and 100 % of it, and when a forecast passes it, `alarmEmail` is told. */
+  monthlyBudget: v.optional(v.pipe(v.number('must be a number of dollars'), v.minValue(1, 'must be at least 1'))),
 } as const;
 
-const settingsSchema = v.strictObject(setting);
+const settingsSchema = v.pipe(
+  v.strictObject(setting),
+  v.forward(
+    v.check(({ monthlyBudget, alarmEmail }) => monthlyBudget === undefined || alarmEmail !== undefined, 'needs alarmEmail as well'),
+    ['monthlyBudget'],
+  ),
+);
 
 export type Settings = Readonly<v.InferOutput<typeof settingsSchema>>;
-export type Profile = Settings['profile'];
+
+export function profileOf(settings: Settings): Profile {
+  return PROFILES[settings.profile];
+}
 
 /**
  * Reads the settings from CDK's context.

@@ -2,12 +2,17 @@ import type { ServedModel } from '../../models/catalog.ts';
 import type { ComponentPlan } from '../plan-endpoints.ts';
 
 /** AWS's Deep Learning Containers, in this account in every commercial region. */
-export const CONTAINER_ACCOUNT = '763104351884';
+const CONTAINER_ACCOUNT = '763104351884';
 
 const IMAGES = {
   vllm: 'vllm:server-sagemaker-cuda-v1',
   lmi: 'djl-inference:0.36.0-lmi18.0.0-cu128',
 } as const;
+
+/** Where SageMaker pulls the images from. */
+export function containerRepositories(partition: string, region: string): string[] {
+  return Object.values(IMAGES).map((image) => `arn:${partition}:ecr:${region}:${CONTAINER_ACCOUNT}:repository/${image.split(':')[0]}`);
+}
 
 /** The image of a model's container in one region. */
 export function containerImage(container: keyof typeof IMAGES, region: string, urlSuffix: string): string {
@@ -21,16 +26,16 @@ const WEIGHTS = '/opt/ml/model';
  * The container's settings. Both run vLLM: one takes its flags as SM_VLLM_*, the other as OPTION_*.
  * Prompts come as token ids, so the server needs no chat template; it must never log a prompt.
  */
-export function containerEnvironment({ deployment, model }: ComponentPlan): Record<string, string> {
-  return deployment.container === 'vllm'
-    ? vllmFlags(model, deployment.concurrencyPerCopy)
-    : lmiOptions(model, deployment.concurrencyPerCopy);
+export function containerEnvironment({ name, deployment, model }: ComponentPlan): Record<string, string> {
+  const concurrency = deployment.concurrencyPerCopy;
+  return deployment.container === 'vllm' ? vllmFlags(name, model, concurrency) : lmiOptions(model, concurrency);
 }
 
-function vllmFlags(model: ServedModel, concurrency: number): Record<string, string> {
+/** The component's name, not the model's: a model that is renamed for callers changes nothing that runs. */
+function vllmFlags(name: string, model: ServedModel, concurrency: number): Record<string, string> {
   return {
     SM_VLLM_MODEL: WEIGHTS,
-    SM_VLLM_SERVED_MODEL_NAME: model.id,
+    SM_VLLM_SERVED_MODEL_NAME: name,
     SM_VLLM_MAX_MODEL_LEN: String(model.contextLength),
     SM_VLLM_MAX_NUM_SEQS: String(concurrency),
     SM_VLLM_ENABLE_PREFIX_CACHING: 'true',

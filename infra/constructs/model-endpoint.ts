@@ -16,12 +16,14 @@ import { CfnEndpoint, CfnEndpointConfig, CfnInferenceComponent, CfnModel } from 
 import { Construct } from 'constructs';
 import type { ComponentPlan, EndpointPlan } from '../plan-endpoints.ts';
 import { containerEnvironment, containerImage } from './model-container.ts';
+import type { ModelNetwork } from './model-network.ts';
 
 export interface ModelEndpointProps {
   readonly plan: EndpointPlan;
   readonly weights: Bucket;
   readonly key: IKey;
   readonly role: IRole;
+  readonly network: ModelNetwork;
 }
 
 const VARIANT = 'AllTraffic';
@@ -59,18 +61,44 @@ export class ModelEndpoint extends Construct {
       ],
     });
     config.node.addDependency(role);
-    this.#endpoint = new CfnEndpoint(this, 'Endpoint', { endpointName: plan.name, endpointConfigName: config.attrEndpointConfigName });
-    for (const component of plan.components) this.#addComponent(component);
+    const failing = this.#alarmOnFailures();
+    this.#endpoint = new CfnEndpoint(this, 'Endpoint', {
+      endpointName: plan.name,
+      endpointConfigName: config.attrEndpointConfigName,
+      deploymentConfig: {
+        rollingUpdatePolicy: { maximumBatchSize: { type: 'CAPACITY_PERCENT', value: 50 }, waitIntervalInSeconds: 120 },
+        autoRollbackConfiguration: { alarms: [{ alarmName: failing.alarmName }] },
+      },
+    });
+    for (const component of plan.components) this.#addComponent(component, failing);
   }
 
-  #addComponent(component: ComponentPlan): void {
-    const { weights, role, plan } = this.#props;
+  /** The containers answer with errors: an update that does this is taken back. */
+  #alarmOnFailures(): Alarm {
+    return new Alarm(this, 'ContainersFail', {
+      alarmDescription: `Containers of the endpoint ${this.#props.plan.name} answer with errors. Runbook: docs/operations.md#containersfail`,
+      metric: new Metric({
+        namespace: 'AWS/SageMaker',
+        metricName: 'Invocation5XXErrors',
+        dimensionsMap: { EndpointName: this.#props.plan.name, VariantName: VARIANT },
+        statistic: Stats.SUM,
+        period: Duration.minutes(1),
+      }),
+      threshold: 5,
+      evaluationPeriods: 2,
+      treatMissingData: TreatMissingData.NOT_BREACHING,
+    });
+  }
+
+  #addComponent(component: ComponentPlan, failing: Alarm): void {
+    const { weights, role, plan, network } = this.#props;
     const { deployment } = component;
     const stack = Stack.of(this);
     const scope = new Construct(this, component.name);
     const model = new CfnModel(scope, 'Model', {
       executionRoleArn: role.roleArn,
       enableNetworkIsolation: true,
+      vpcConfig: { subnets: network.subnetIds, securityGroupIds: [network.securityGroupId] },
       primaryContainer: {
         image: containerImage(deployment.container, stack.region, stack.urlSuffix),
         environment: containerEnvironment(component),
@@ -101,6 +129,10 @@ export class ModelEndpoint extends Construct {
           modelDataDownloadTimeoutInSeconds: STARTUP_SECONDS,
         },
         dataCacheConfig: { enableCaching: true },
+      },
+      deploymentConfig: {
+        rollingUpdatePolicy: { maximumBatchSize: { type: 'COPY_COUNT', value: 1 }, waitIntervalInSeconds: 60 },
+        autoRollbackConfiguration: { alarms: [{ alarmName: failing.alarmName }] },
       },
     });
     served.addResourceDependency(this.#endpoint);
@@ -134,7 +166,7 @@ function scaleCopies(scope: Construct, served: CfnInferenceComponent, { name, de
   });
   leaveZero.addAdjustment({ adjustment: 1, lowerBound: 0 });
   new Alarm(scope, 'NobodyServes', {
-    alarmDescription: `Requests for ${name} found no copy: one is started.`,
+    alarmDescription: `Requests for ${name} found no copy, so one is started. Runbook: docs/operations.md#nobodyserves`,
     metric: new Metric({
       namespace: 'AWS/SageMaker',
       metricName: 'NoCapacityInvocationFailures',

@@ -1,15 +1,9 @@
-import { CfnOutput, Duration, IgnoreMode, RemovalPolicy, Stack, type StackProps } from 'aws-cdk-lib';
-import {
-  AllowedMethods,
-  CachePolicy,
-  Distribution,
-  HttpVersion,
-  OriginRequestPolicy,
-  ViewerProtocolPolicy,
-} from 'aws-cdk-lib/aws-cloudfront';
-import { FunctionUrlOrigin } from 'aws-cdk-lib/aws-cloudfront-origins';
+import { Arn, ArnFormat, CfnOutput, Duration, Fn, IgnoreMode, RemovalPolicy, Stack, type StackProps } from 'aws-cdk-lib';
+import { Alarm, Stats, TreatMissingData } from 'aws-cdk-lib/aws-cloudwatch';
+import { LambdaDeploymentConfig, LambdaDeploymentGroup } from 'aws-cdk-lib/aws-codedeploy';
 import { PolicyStatement, Role, ServicePrincipal } from 'aws-cdk-lib/aws-iam';
 import {
+  type Alias,
   Architecture,
   Code,
   Function as EventFunction,
@@ -19,10 +13,10 @@ import {
   LoggingFormat,
   Runtime,
 } from 'aws-cdk-lib/aws-lambda';
-import { LogGroup, RetentionDays } from 'aws-cdk-lib/aws-logs';
-import { Secret } from 'aws-cdk-lib/aws-secretsmanager';
+import { LogGroup } from 'aws-cdk-lib/aws-logs';
 import type { Construct } from 'constructs';
-import type { Settings } from '../config.ts';
+import { profileOf, type Settings } from '../config.ts';
+import { firstApiKeyName, GATEWAY_DOMAIN_OUTPUT, gatewayName, LIVE, originSecretName, tableName } from '../names.ts';
 import type { EndpointPlan } from '../plan-endpoints.ts';
 import { projectPath } from '../project-path.ts';
 
@@ -34,26 +28,14 @@ export interface GatewayStackProps extends StackProps {
 /** An answer takes SageMaker eight minutes at most; the rest is for waiting before and telling afterwards. */
 const TIMEOUT = Duration.minutes(9);
 
-/** What callers reach: the function that answers, and the CDN in front of it. */
+/** What answers callers in one region: the event function behind its own address, which only the CDN may use. */
 export class GatewayStack extends Stack {
-  constructor(scope: Construct, id: string, props: GatewayStackProps) {
+  constructor(scope: Construct, id: string, { settings, endpoints, ...props }: GatewayStackProps) {
     super(scope, id, { ...props, description: 'Penstock: the OpenAI-compatible gateway' });
-    const originSecret = this.#createSecret('OriginSecret', 'What the CDN adds to each request, so that the function admits no other way');
-    const apiKey = this.#createSecret('ApiKey', 'The first API key. Read it with: aws secretsmanager get-secret-value');
-    const logs = new LogGroup(this, 'Logs', { retention: RetentionDays.ONE_MONTH, removalPolicy: RemovalPolicy.DESTROY });
-    const role = new Role(this, 'Role', {
-      description: 'Penstock gateway: invoke its endpoints, read its secrets, write its log',
-      assumedBy: new ServicePrincipal('lambda.amazonaws.com'),
-    });
-    role.addToPolicy(
-      new PolicyStatement({ actions: ['sagemaker:InvokeEndpointWithResponseStream'], resources: this.#endpointArns(props.endpoints) }),
-    );
-    role.addToPolicy(
-      new PolicyStatement({ actions: ['secretsmanager:GetSecretValue'], resources: [originSecret.secretArn, apiKey.secretArn] }),
-    );
-    role.addToPolicy(new PolicyStatement({ actions: ['logs:CreateLogStream', 'logs:PutLogEvents'], resources: [`${logs.logGroupArn}:*`] }));
-
+    const { provisionedConcurrency, canary, logRetentionDays } = profileOf(settings);
+    const logs = new LogGroup(this, 'Logs', { retention: logRetentionDays, removalPolicy: RemovalPolicy.DESTROY });
     const gateway = new EventFunction(this, 'Gateway', {
+      functionName: gatewayName(settings),
       description: 'Penstock gateway',
       runtime: Runtime.NODEJS_24_X,
       architecture: Architecture.ARM_64,
@@ -61,49 +43,58 @@ export class GatewayStack extends Stack {
       timeout: TIMEOUT,
       handler: 'index.handler',
       code: Code.fromAsset(projectPath('dist/functions/event-function')),
-      layers: [
-        new LayerVersion(this, 'Tokenizers', {
-          description: 'Compiled vocabularies and chat templates',
-          code: Code.fromAsset(projectPath('models'), { exclude: ['*', '!tokenizers', '!tokenizers/**'], ignoreMode: IgnoreMode.GIT }),
-          compatibleArchitectures: [Architecture.ARM_64],
-        }),
-      ],
-      role,
+      layers: [this.#createTokenizerLayer()],
+      role: this.#createRole(settings, endpoints, logs),
       logGroup: logs,
       loggingFormat: LoggingFormat.JSON,
       environment: {
         PENSTOCK_TOKENIZERS: '/opt/tokenizers',
-        PENSTOCK_ORIGIN_SECRET_ARN: originSecret.secretArn,
-        PENSTOCK_API_KEY_ARN: apiKey.secretArn,
+        PENSTOCK_TABLE: tableName(settings),
+        PENSTOCK_ORIGIN_SECRET_ARN: this.#secretArn(originSecretName(settings)),
+        PENSTOCK_API_KEY_ARN: this.#secretArn(firstApiKeyName(settings)),
       },
     });
+    const live = gateway.addAlias(LIVE, provisionedConcurrency === 0 ? {} : { provisionedConcurrentExecutions: provisionedConcurrency });
     // OpenAI's SDKs cannot sign requests, so the address is public and the function checks the CDN's secret and the caller's key.
-    const address = gateway.addFunctionUrl({ authType: FunctionUrlAuthType.NONE, invokeMode: InvokeMode.RESPONSE_STREAM });
-    const distribution = new Distribution(this, 'Cdn', {
-      comment: `Penstock gateway of ${this.region}`,
-      httpVersion: HttpVersion.HTTP2_AND_3,
-      defaultBehavior: {
-        origin: new FunctionUrlOrigin(address, {
-          customHeaders: { 'x-penstock-origin': originSecret.secretValue.unsafeUnwrap() }, // a dynamic reference, not the value
-          readTimeout: Duration.seconds(60),
-          keepaliveTimeout: Duration.seconds(60),
-        }),
-        allowedMethods: AllowedMethods.ALLOW_ALL,
-        cachePolicy: CachePolicy.CACHING_DISABLED,
-        originRequestPolicy: OriginRequestPolicy.ALL_VIEWER_EXCEPT_HOST_HEADER,
-        viewerProtocolPolicy: ViewerProtocolPolicy.HTTPS_ONLY,
-        compress: false, // a compressed stream arrives in blocks
-      },
-    });
-    new CfnOutput(this, 'BaseUrl', {
-      value: `https://${distribution.distributionDomainName}/v1`,
-      description: 'baseURL of an OpenAI client',
-    });
-    new CfnOutput(this, 'ApiKeySecret', { value: apiKey.secretName, description: 'Holds the first API key' });
+    const { url } = live.addFunctionUrl({ authType: FunctionUrlAuthType.NONE, invokeMode: InvokeMode.RESPONSE_STREAM });
+    new CfnOutput(this, GATEWAY_DOMAIN_OUTPUT, { value: Fn.select(2, Fn.split('/', url)), description: 'Origin of the CDN' });
+    if (canary) this.#deployByCanary(live);
   }
 
-  #createSecret(id: string, description: string): Secret {
-    return new Secret(this, id, { description, generateSecretString: { passwordLength: 48, excludePunctuation: true } });
+  #createTokenizerLayer(): LayerVersion {
+    return new LayerVersion(this, 'Tokenizers', {
+      description: 'Compiled vocabularies and chat templates',
+      code: Code.fromAsset(projectPath('models'), { exclude: ['*', '!tokenizers', '!tokenizers/**'], ignoreMode: IgnoreMode.GIT }),
+      compatibleArchitectures: [Architecture.ARM_64],
+    });
+  }
+
+  /** Exactly what the function calls: `test/infra/least-privilege.test.ts` compares it with the calls that it makes. */
+  #createRole(settings: Settings, endpoints: readonly EndpointPlan[], logs: LogGroup): Role {
+    const role = new Role(this, 'Role', {
+      description: 'Penstock gateway: its endpoints, its table, its secrets, its log',
+      assumedBy: new ServicePrincipal('lambda.amazonaws.com'),
+    });
+    const allow = (actions: string[], resources: string[]) => role.addToPolicy(new PolicyStatement({ actions, resources }));
+    allow(['sagemaker:InvokeEndpoint', 'sagemaker:InvokeEndpointWithResponseStream'], this.#endpointArns(endpoints));
+    allow(
+      ['GetItem', 'PutItem', 'UpdateItem', 'DeleteItem', 'Query'].map((action) => `dynamodb:${action}`),
+      [this.formatArn({ service: 'dynamodb', resource: 'table', resourceName: tableName(settings) })],
+    );
+    allow(
+      ['secretsmanager:GetSecretValue'],
+      [originSecretName(settings), firstApiKeyName(settings)].map((name) => `${this.#secretArn(name)}-??????`),
+    );
+    allow(['logs:CreateLogStream', 'logs:PutLogEvents'], [`${logs.logGroupArn}:*`]);
+    return role;
+  }
+
+  /** Without the six characters that Secrets Manager adds: it understands both forms, and a policy needs the long one. */
+  #secretArn(name: string): string {
+    return Arn.format(
+      { service: 'secretsmanager', resource: 'secret', resourceName: name, arnFormat: ArnFormat.COLON_RESOURCE_NAME },
+      this,
+    );
   }
 
   /** Exactly the endpoints and components that the catalog routes to. */
@@ -113,5 +104,21 @@ export class GatewayStack extends Stack {
       arn('endpoint', name),
       ...components.map((component) => arn('inference-component', component.name)),
     ]);
+  }
+
+  /** A tenth of the calls for five minutes; an error of the new version takes it back. */
+  #deployByCanary(alias: Alias): void {
+    const failing = new Alarm(this, 'NewVersionFails', {
+      alarmDescription: 'The gateway fails, so a deployment in progress is taken back. Runbook: docs/operations.md#newversionfails',
+      metric: alias.metricErrors({ period: Duration.minutes(1), statistic: Stats.SUM }),
+      threshold: 3,
+      evaluationPeriods: 1,
+      treatMissingData: TreatMissingData.NOT_BREACHING,
+    });
+    new LambdaDeploymentGroup(this, 'Deployment', {
+      alias,
+      deploymentConfig: LambdaDeploymentConfig.CANARY_10PERCENT_5MINUTES,
+      alarms: [failing],
+    });
   }
 }

@@ -3,18 +3,18 @@ import { PolicyStatement, Role, ServicePrincipal } from 'aws-cdk-lib/aws-iam';
 import { Key } from 'aws-cdk-lib/aws-kms';
 import { BlockPublicAccess, Bucket, BucketEncryption } from 'aws-cdk-lib/aws-s3';
 import type { Construct } from 'constructs';
-import type { Settings } from '../config.ts';
+import { containerRepositories } from '../constructs/model-container.ts';
 import { ModelEndpoint } from '../constructs/model-endpoint.ts';
+import { ModelNetwork } from '../constructs/model-network.ts';
 import type { EndpointPlan } from '../plan-endpoints.ts';
 
 export interface InferenceStackProps extends StackProps {
-  readonly settings: Settings;
   readonly endpoints: readonly EndpointPlan[];
 }
 
 /** Where answers are generated: the weights and the GPU endpoints of one region. */
 export class InferenceStack extends Stack {
-  constructor(scope: Construct, id: string, props: InferenceStackProps) {
+  constructor(scope: Construct, id: string, { endpoints, ...props }: InferenceStackProps) {
     super(scope, id, { ...props, description: 'Penstock: model weights and SageMaker endpoints' });
     const key = new Key(this, 'Key', {
       description: 'Penstock model weights and the storage of endpoints',
@@ -36,7 +36,7 @@ export class InferenceStack extends Stack {
       assumedBy: new ServicePrincipal('sagemaker.amazonaws.com'),
     });
     role.addToPolicy(new PolicyStatement({ actions: ['s3:ListBucket'], resources: [weights.bucketArn] }));
-    for (const { components } of props.endpoints) {
+    for (const { components } of endpoints) {
       const prefixes = components.map(({ deployment }) => weights.arnForObjects(`${deployment.artifactPrefix}*`));
       role.addToPolicy(new PolicyStatement({ actions: ['s3:GetObject'], resources: prefixes }));
     }
@@ -44,7 +44,7 @@ export class InferenceStack extends Stack {
     role.addToPolicy(
       new PolicyStatement({
         actions: ['ecr:BatchGetImage', 'ecr:GetDownloadUrlForLayer', 'ecr:BatchCheckLayerAvailability'],
-        resources: [`arn:${this.partition}:ecr:${this.region}:763104351884:repository/*`],
+        resources: containerRepositories(this.partition, this.region),
       }),
     );
     role.addToPolicy(new PolicyStatement({ actions: ['ecr:GetAuthorizationToken'], resources: ['*'] })); // ECR knows no narrower one
@@ -61,8 +61,30 @@ export class InferenceStack extends Stack {
         conditions: { StringEquals: { 'cloudwatch:namespace': '/aws/sagemaker/InferenceComponents' } },
       }),
     );
-    for (const endpoint of props.endpoints) {
-      new ModelEndpoint(this, endpoint.name, { plan: endpoint, weights, key, role });
+    role.addToPolicy(
+      new PolicyStatement({
+        actions: ['VpcEndpoints', 'DhcpOptions', 'Vpcs', 'Subnets', 'SecurityGroups', 'NetworkInterfaces'].map(
+          (what) => `ec2:Describe${what}`,
+        ),
+        resources: ['*'], // EC2 describes without resources
+      }),
+    );
+    role.addToPolicy(
+      new PolicyStatement({
+        actions: [
+          'ec2:CreateNetworkInterface',
+          'ec2:CreateNetworkInterfacePermission',
+          'ec2:DeleteNetworkInterface',
+          'ec2:DeleteNetworkInterfacePermission',
+        ],
+        resources: ['network-interface', 'subnet', 'security-group'].map((kind) =>
+          this.formatArn({ service: 'ec2', resource: kind, resourceName: '*' }),
+        ),
+      }),
+    );
+    const network = new ModelNetwork(this, 'Network');
+    for (const endpoint of endpoints) {
+      new ModelEndpoint(this, endpoint.name, { plan: endpoint, weights, key, role, network });
     }
   }
 }

@@ -40,9 +40,11 @@ describe('the plan of endpoints', () => {
   const change = (fields: Partial<ServedModel>): ServedModel => ({ ...(first as ServedModel), ...fields }); // the catalog is never empty
   const deployment = (first as ServedModel).deployment as NonNullable<ServedModel['deployment']>; // nor is our own model without one
 
+  const anywhere = { regions: ['eu-west-1'], leastCopies: 0 };
+
   it('puts models that name the same endpoint onto it', () => {
     const second = change({ id: 'second', endpoint: { name: 'penstock-gpt', inferenceComponent: 'second' } });
-    const [endpoint, ...others] = planEndpoints([change({}), second]);
+    const [endpoint, ...others] = planEndpoints([change({}), second], anywhere);
     expect(others).toEqual([]);
     expect(endpoint?.components.map(({ name }) => name)).toEqual(['smollm2-135m-instruct', 'second']);
   });
@@ -66,6 +68,6 @@ describe('the plan of endpoints', () => {
       /x has fewer copies at most \(2\) than at least \(3\)/,
     ],
   ])('refuses %s in one sentence', (_, model, sentence) => {
-    expect(() => planEndpoints([change({}), model])).toThrow(sentence);
+    expect(() => planEndpoints([change({}), model], anywhere)).toThrow(sentence);
   });
 });

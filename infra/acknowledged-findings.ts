@@ -1,0 +1,91 @@
+/** Every finding of cdk-nag (AwsSolutions) that stays, and why. Any other finding fails the synthesis. */
+import { type App, Stack, Validations } from 'aws-cdk-lib';
+import type { IConstruct } from 'constructs';
+import type { Settings } from './config.ts';
+
+interface Acknowledged {
+  /** Stack (without the installation's name and region) and construct below it. */
+  readonly at: readonly [stack: string, path: string];
+  /** Rule, and for IAM the permission; ACCOUNT and REGION stand for the stack's, PREFIX for each model's. */
+  readonly rules: readonly string[];
+  readonly reason: string;
+}
+
+const ACKNOWLEDGED: readonly Acknowledged[] = [
+  {
+    at: ['data', 'OriginSecret'],
+    rules: ['SMG4'],
+    reason: 'CloudFront holds the secret in its configuration, so it is changed by a deployment: docs/operations.md#rotate-secrets',
+  },
+  {
+    at: ['data', 'FirstApiKey'],
+    rules: ['SMG4'],
+    reason: 'A caller holds it: whoever changes it has to tell them. docs/operations.md#rotate-secrets',
+  },
+  {
+    at: ['inference', 'Weights'],
+    rules: ['S1'],
+    reason: 'Only the endpoints of this stack read it; CloudTrail data events tell who else did, for whoever pays for them',
+  },
+  {
+    at: ['inference', 'Network/Vpc'],
+    rules: ['VPC7'],
+    reason: 'The network has no way out or in, and its containers are isolated by SageMaker: there is no flow to look at but S3',
+  },
+  {
+    at: ['inference', 'ModelRole/DefaultPolicy'],
+    rules: ['IAM5[Resource::*]'],
+    reason: 'ecr:GetAuthorizationToken, cloudwatch:PutMetricData (narrowed by namespace) and ec2:Describe* know no narrower resource',
+  },
+  {
+    at: ['inference', 'ModelRole/DefaultPolicy'],
+    rules: ['IAM5[Resource::arn:aws:logs:REGION:ACCOUNT:log-group:/aws/sagemaker/*]'],
+    reason: 'SageMaker names the log groups of its endpoints itself',
+  },
+  {
+    at: ['inference', 'ModelRole/DefaultPolicy'],
+    rules: ['network-interface', 'security-group', 'subnet'].map((kind) => `IAM5[Resource::arn:aws:ec2:REGION:ACCOUNT:${kind}/*]`),
+    reason: 'SageMaker makes the network interfaces of endpoints and names them itself',
+  },
+  {
+    at: ['inference', 'ModelRole/DefaultPolicy'],
+    rules: ['IAM5[Resource::<Weights79DEE8EF.Arn>/PREFIX*]'],
+    reason: "A model's weights are the files below its prefix",
+  },
+  {
+    at: ['gateway', 'Role/DefaultPolicy'],
+    rules: ['IAM5[Resource::<Logs6819BB44.Arn>:*]'],
+    reason: "Lambda names the streams of the function's own log group",
+  },
+  {
+    at: ['gateway', 'Deployment/ServiceRole'],
+    rules: ['IAM4[Policy::arn:<AWS::Partition>:iam::aws:policy/service-role/AWSCodeDeployRoleForLambdaLimited]'],
+    reason: "CDK gives CodeDeploy AWS's limited policy for it, which has no full access to anything",
+  },
+  {
+    at: ['edge', 'Cdn'],
+    rules: ['CFR3'],
+    reason: "The gateway logs every request that it answers by its id; an access log would keep callers' addresses for nothing more",
+  },
+  {
+    at: ['edge', 'Cdn'],
+    rules: ['CFR4'],
+    reason: 'Without a domain of yours CloudFront sets the TLS floor itself; with one it is TLS 1.2. To the function it is TLS 1.2 always',
+  },
+  { at: ['edge', 'Cdn'], rules: ['CFR1'], reason: 'Which countries may call is for whoever deploys to say' },
+  { at: ['edge', 'Cdn'], rules: ['CFR2'], reason: "The demo profile goes without the firewall's fixed price; production has it" },
+];
+
+export function acknowledgeFindings(app: App, { name, account }: Settings, weightPrefixes: readonly string[]): void {
+  const stacks = app.node.children.filter((child) => child instanceof Stack);
+  for (const { at, rules, reason } of ACKNOWLEDGED) {
+    const [kind, path] = at;
+    for (const stack of stacks.filter(({ stackName }) => stackName.startsWith(`${name}-${kind}`))) {
+      const place = path.split('/').reduce<IConstruct | undefined>((scope, id) => scope?.node.tryFindChild(id), stack);
+      if (place === undefined) continue; // this profile does without
+      const expand = (rule: string) => (rule.includes('PREFIX') ? weightPrefixes.map((prefix) => rule.replace('PREFIX', prefix)) : [rule]);
+      const ids = rules.flatMap(expand).map((rule) => rule.replaceAll('REGION', stack.region).replaceAll('ACCOUNT', account));
+      Validations.of(place).acknowledge(...ids.map((id) => ({ id: `AwsSolutions::AwsSolutions-${id}`, reason })));
+    }
+  }
+}

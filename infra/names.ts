@@ -1,0 +1,31 @@
+/** Names by which stacks of different regions find each other: a region cannot refer to what another one creates later. */
+import type { Settings } from './config.ts';
+
+/** CloudFront's firewall and certificates live here. */
+export const EDGE_REGION = 'us-east-1';
+
+export function tableName({ name }: Settings): string {
+  return name;
+}
+
+export function originSecretName({ name }: Settings): string {
+  return `${name}/origin`;
+}
+
+export function firstApiKeyName({ name }: Settings): string {
+  return `${name}/first-api-key`;
+}
+
+export function gatewayName({ name }: Settings): string {
+  return `${name}-gateway`;
+}
+
+/** The alias that answers callers. */
+export const LIVE = 'live';
+
+export function gatewayStackName({ name }: Settings, region: string): string {
+  return `${name}-gateway-${region}`;
+}
+
+/** The output of a gateway stack that holds its address, without scheme and slash. */
+export const GATEWAY_DOMAIN_OUTPUT = 'Domain';

@@ -1,0 +1,37 @@
+/** What a deployment costs when nobody calls, against how well it withstands trouble. `docs/operations.md` has the prices. */
+export interface Profile {
+  /** Copies of each model that always run, when the catalog asks for fewer. */
+  readonly leastCopies: number;
+  /** Environments of the gateway that are always warm. */
+  readonly provisionedConcurrency: number;
+  /** New code takes a tenth of the calls for five minutes, and goes back by itself when an alarm rises. */
+  readonly canary: boolean;
+  /** AWS WAF in front. */
+  readonly firewall: boolean;
+  /** The table can be deleted only after this was switched off. */
+  readonly deletionProtection: boolean;
+  readonly logRetentionDays: 7 | 90;
+  /** The public address is called from several continents every 30 seconds. */
+  readonly probe: boolean;
+}
+
+export const PROFILES = {
+  demo: {
+    leastCopies: 0,
+    provisionedConcurrency: 0,
+    canary: false,
+    firewall: false,
+    deletionProtection: false,
+    logRetentionDays: 7,
+    probe: false,
+  },
+  production: {
+    leastCopies: 1,
+    provisionedConcurrency: 2,
+    canary: true,
+    firewall: true,
+    deletionProtection: true,
+    logRetentionDays: 90,
+    probe: true,
+  },
+} as const satisfies Record<string, Profile>;
