@@ -1,0 +1,182 @@
+import fc from 'fast-check';
+import { beforeAll, describe, expect, it } from 'vitest';
+import type { Tokenizer } from '../../../layers/tokenizer/index.ts';
+import { createTestGateway, TEST_KEY } from '../../support/gateway.ts';
+import { problemsBy } from '../../support/openai-schemas.ts';
+import { ScriptedEndpoint } from '../../support/scripted-endpoint.ts';
+import { loadModelTokenizer, MODEL, says } from '../../support/scripted-model.ts';
+
+let tokenizer: Tokenizer;
+beforeAll(async () => {
+  tokenizer = await loadModelTokenizer();
+});
+
+const tool = { type: 'function', function: { name: 'f', description: 'd', parameters: { type: 'object' }, strict: true } };
+/** A good request of each path that takes a body, with as many fields as it has. */
+const requests: Readonly<Record<string, object>> = {
+  '/v1/chat/completions': {
+    messages: [
+      { role: 'system', content: 'x' },
+      { role: 'user', content: [{ type: 'text', text: 'x' }], name: 'n' },
+      { role: 'assistant', content: null, tool_calls: [{ id: 'c', type: 'function', function: { name: 'f', arguments: '{}' } }] },
+      { role: 'tool', content: 'x', tool_call_id: 'c' },
+    ],
+    ...{
+      max_tokens: 5,
+      temperature: 0.5,
+      top_p: 0.5,
+      n: 1,
+      stop: ['a'],
+      seed: 1,
+      logit_bias: { '5': 1 },
+      user: 'u',
+      logprobs: true,
+      top_logprobs: 1,
+    },
+    ...{
+      tools: [tool],
+      tool_choice: 'none',
+      response_format: { type: 'text' },
+      stream_options: { include_usage: true },
+      metadata: { a: 'b' },
+    },
+  },
+  '/v1/completions': { prompt: 'x', max_tokens: 5, logprobs: 1, stop: 'a', n: 1 },
+  '/v1/responses': {
+    input: [
+      { role: 'user', content: [{ type: 'input_text', text: 'x' }] },
+      { type: 'function_call', call_id: 'c', name: 'f', arguments: '{}' },
+      { type: 'function_call_output', call_id: 'c', output: 'x' },
+      { type: 'reasoning', id: 'r', summary: [{ type: 'summary_text', text: 'x' }] },
+    ],
+    ...{ instructions: 'x', tools: [{ type: 'function', name: 'f', parameters: { type: 'object' }, strict: true }], tool_choice: 'none' },
+    ...{
+      text: { format: { type: 'text' } },
+      include: [],
+      metadata: {},
+      max_output_tokens: 5,
+      truncation: 'auto',
+      reasoning: { effort: 'low' },
+    },
+  },
+  '/v1/responses/input_tokens': { input: 'x', instructions: 'x' },
+  '/v1/conversations': { items: [{ role: 'user', content: 'x' }], metadata: { a: 'b' } },
+  '/v1/embeddings': { input: ['x'], encoding_format: 'float', dimensions: 3, user: 'u' },
+  '/v1/classify': { input: ['x'], labels: ['a', 'b'], examples: [{ input: 'x', label: 'a' }], multi_label: false, instruction: 'x' },
+  '/tokenize': { prompt: 'x', add_special_tokens: true, return_token_strs: true },
+  '/detokenize': { tokens: [1, 2] },
+  '/score': { text_1: 'x', text_2: ['y'] },
+  '/rerank': { query: 'x', documents: ['y', { text: 'z' }], top_n: 1 },
+};
+
+/** Every place in a value where something else could stand. */
+function placesIn(value: unknown, path: readonly (string | number)[] = []): (readonly (string | number)[])[] {
+  if (typeof value !== 'object' || value === null) return [path];
+  const inner = Object.entries(value).flatMap(([key, child]) => placesIn(child, [...path, Array.isArray(value) ? Number(key) : key]));
+  return path.length === 0 ? inner : [path, ...inner];
+}
+
+function replaceAt(value: unknown, [key, ...rest]: readonly (string | number)[], replacement: unknown): unknown {
+  if (key === undefined) return replacement;
+  const copy = (Array.isArray(value) ? [...value] : { ...(value as object) }) as Record<string | number, unknown>;
+  copy[key] = replaceAt(copy[key], rest, replacement);
+  return copy;
+}
+
+const odd = fc.oneof(
+  fc.constantFrom(
+    null,
+    true,
+    0,
+    -1,
+    1e308,
+    2 ** 53,
+    '',
+    'x',
+    '\ud800',
+    [],
+    [null],
+    {},
+    { type: 'text' },
+    { __proto__: null, constructor: 1 },
+    [[[]]],
+  ),
+  fc.jsonValue({ maxDepth: 3 }),
+);
+
+describe('requests with a field of the wrong type', () => {
+  const mutated = fc.constantFrom(...Object.keys(requests)).chain((path) =>
+    fc.record({
+      path: fc.constant(path),
+      changes: fc.array(fc.tuple(fc.constantFrom(...placesIn({ model: MODEL, ...requests[path] })), odd), { minLength: 1, maxLength: 2 }),
+    }),
+  );
+
+  it('are answered or refused in OpenAI’s shape, on every path, and never crash', { timeout: 120_000 }, async () => {
+    const endpoint = new ScriptedEndpoint(() => says(tokenizer, 'ok'), {
+      score: ({ prompts }) =>
+        prompts.map((prompt) => prompt.map((tokenId, at) => (at === 0 ? undefined : { tokenId, logprob: -1, top: [] }))),
+    });
+    const { post, logged } = await createTestGateway(endpoint);
+    await fc.assert(
+      fc.asyncProperty(mutated, async ({ path, changes }) => {
+        const body = changes.reduce<unknown>((value, [place, replacement]) => replaceAt(value, place, replacement), {
+          model: MODEL,
+          ...requests[path],
+        });
+        const response = await post(path, body);
+        const text = await response.text();
+        expect(response.status, `${path} ${JSON.stringify(body)} ${text} ${JSON.stringify(logged.at(-1))}`).toBeLessThan(500);
+        if (response.status >= 400) expect(problemsBy('ErrorResponse', JSON.parse(text))).toEqual([]);
+      }),
+      { numRuns: 1500 },
+    );
+  });
+
+  it('are good requests without the change', async () => {
+    const endpoint = new ScriptedEndpoint(() => says(tokenizer, 'ok'), {
+      score: ({ prompts }) =>
+        prompts.map((prompt) => prompt.map((tokenId, at) => (at === 0 ? undefined : { tokenId, logprob: -1, top: [] }))),
+    });
+    const { post } = await createTestGateway(endpoint);
+    for (const [path, body] of Object.entries(requests)) {
+      const response = await post(path, { model: MODEL, ...body });
+      // No embedding model is in this catalog.
+      expect(
+        [200, ['/v1/embeddings', '/score', '/rerank'].includes(path) ? 404 : 200],
+        `${path} ${await response.clone().text()}`,
+      ).toContain(response.status);
+    }
+  });
+});
+
+describe('errors of every path', () => {
+  it('have all four fields, a request id and CORS headers: also without a key, on unknown paths, and for wrong methods', async () => {
+    const { app } = await createTestGateway(new ScriptedEndpoint(() => []));
+    const key = { authorization: `Bearer ${TEST_KEY}` };
+    const paths = [
+      ...Object.keys(requests),
+      '/v1/models',
+      '/v1/nowhere',
+      '/nowhere',
+      '/v1/responses/resp_x',
+      '/v1/conversations/conv_x/items',
+    ];
+    for (const path of paths) {
+      for (const init of [
+        { method: 'POST' },
+        { method: 'PATCH', headers: key },
+        { method: 'POST', headers: key, body: '{' },
+        { method: 'DELETE', headers: key },
+      ]) {
+        const response = await app.request(path, init);
+        const body = await response.json();
+        expect(problemsBy('ErrorResponse', body), `${init.method} ${path}: ${response.status}`).toEqual([]);
+        expect([400, 401, 404, 405, 415]).toContain(response.status);
+        expect(response.headers.get('x-request-id')).toMatch(/^req_/);
+        expect(response.headers.get('access-control-allow-origin')).toBe('*');
+        expect(response.headers.get('openai-processing-ms')).toMatch(/^\d+$/);
+      }
+    }
+  });
+});
