@@ -1,6 +1,7 @@
+import { WINDOW_TOKENS } from '../../models/local/convert/build-decoder.ts';
 import type { ModelFolder } from '../../models/local/convert/model-folder.ts';
 import { Decoder } from '../../models/local/engine/decoder.ts';
-import { bucketFor, KvPool } from '../../models/local/engine/kv-pool.ts';
+import { bucketFor, completeWindows, KvPool } from '../../models/local/engine/kv-pool.ts';
 
 /** Logits of every position, computed in chunks of `chunk` tokens through the cache. One row a position. */
 export async function computeLogits(model: ModelFolder, tokenIds: readonly number[], chunk: number): Promise<Float32Array[]> {
@@ -21,8 +22,8 @@ async function computeLogitsWith(
   const pool = new KvPool(model.config, 1);
   pool.resize(bucketFor(tokenIds.length), []);
   const rows: Float32Array[] = [];
-  for (let cached = 0; cached < tokenIds.length; cached += chunk) {
-    const part = tokenIds.slice(cached, cached + chunk);
+  for (let cached = 0; cached < tokenIds.length; ) {
+    const part = tokenIds.slice(cached, Math.min(cached + chunk, completeWindows(cached) + WINDOW_TOKENS));
     const { logits, newRows } = await decoder.run({
       pool,
       firstSlot: 0,
@@ -30,6 +31,7 @@ async function computeLogitsWith(
       rows: [...part.keys()],
     });
     pool.write(0, cached, newRows, 0, part.length);
+    cached += part.length;
     for (const i of part.keys()) rows.push(logits.slice(i * decoder.vocabularySize, (i + 1) * decoder.vocabularySize));
   }
   return rows;

@@ -32,7 +32,7 @@ node models/local/container/main.ts --model FOLDER [options]
   --max-queue NUMBER   requests that wait at most, default 64
   --context TOKENS     prompt and answer together, default the model's own
   --kv-tokens TOKENS   positions that the caches hold in all, default four contexts
-  --prefill-chunk N    prompt tokens between two tokens of running answers, default 64
+  --prefill-chunk N    prompt tokens between two tokens of running answers, 1 to 64, default 64
   --threads NUMBER     threads that compute one step, default half of the cores, at least 1
   --drain-seconds N    how long running answers may go on after SIGTERM, default 30
   --profile            say every 5 s where the time of a step goes
@@ -52,7 +52,7 @@ export function readSettings(argv: readonly string[]): ContainerSettings | 'help
     maxQueue: wholeNumber('max-queue', values['max-queue'], 64, 0, 100_000),
     contextLength: values.context === undefined ? undefined : wholeNumber('context', values.context, 0, 2, 1 << 20),
     kvTokens: values['kv-tokens'] === undefined ? undefined : wholeNumber('kv-tokens', values['kv-tokens'], 0, 64, 1 << 28),
-    prefillChunk: wholeNumber('prefill-chunk', values['prefill-chunk'], 64, 1, 1024),
+    prefillChunk: wholeNumber('prefill-chunk', values['prefill-chunk'], 64, 1, 64),
     threads: wholeNumber('threads', values.threads, Math.max(1, Math.floor(availableParallelism() / 2)), 1, 256),
     drainSeconds: wholeNumber('drain-seconds', values['drain-seconds'], 30, 0, 3600),
     profile: values.profile === true,

@@ -1,14 +1,20 @@
 /**
  * The decoder of the Llama family as one ONNX graph that serves prefill chunks and decode steps of a batch alike.
  *
- * b sequences of s new tokens each attend to C cached positions (C is padded; `past_mask` hides what is empty) and to each other
- * (`new_mask`). The caches are inputs only: onnxruntime-node copies every output that it fetches, so the new keys and values leave in
- * one small output, `newkv`, and the engine writes them into its pool. Everything between attention parts runs on b*s flat rows.
+ * b sequences of s new tokens each attend to C cached positions and to the window of 64 positions in which the new ones lie. The caches
+ * are inputs only: onnxruntime-node copies every output that it fetches, so the new keys and values leave in one small output, `newkv`,
+ * and the engine writes them into its pool. Everything between attention parts runs on b*s flat rows.
+ *
+ * Windows begin at multiples of 64, so that a position's sums are made of the same parts in the same order whether its token comes in a
+ * prefill chunk or alone: results are equal to the bit however a sequence is cut into steps, which makes continuing an answer from its
+ * emitted ids exact.
  *
  *   input_ids, positions   int64 [b, s]
- *   past_key_i, past_value_i   float32 [b, kvHeads, C, headSize]
+ *   past_key_i, past_value_i   float32 [b, kvHeads, C, headSize], positions before the window
+ *   window_key_i, window_value_i   float32 [b, kvHeads, 64, headSize], zero where nothing is cached yet
  *   past_mask   float32 [b, 1, 1, C], added to the scores: 0 or a large negative number
- *   new_mask   float32 [1, 1, groupSize * s, s]; rows run over (query head within its group, position)
+ *   window_mask   float32 [b, 1, groupSize * s, 64]; rows run over (query head within its group, new token)
+ *   place   float32 [b, 1, 64, s], 1 where a new token's row of the window is
  *   rows   int64 [m], the flat rows whose logits are wanted
  *   -> logits   float32 [m, vocabulary]
  *   -> newkv   float32 [b, 2 * blocks * kvHeads, s, headSize], key then value of each block
@@ -32,6 +38,9 @@ import {
  * onnxruntime's `accuracy_level` 1 and 4.
  */
 export type Precision = 'exact' | 'fast';
+
+/** Positions whose keys are summed apart from the ones before; a step's new tokens lie in one window. */
+export const WINDOW_TOKENS = 64;
 
 /** Where weights come from: a GGUF file, or another format that answers in its terms. */
 export interface TensorSource {
@@ -59,9 +68,12 @@ export function* buildDecoder(graph: OnnxGraph, config: ModelConfig, source: Ten
   graph.input('input_ids', 'int64', ['b', 's']);
   graph.input('positions', 'int64', ['b', 's']);
   graph.input('past_mask', 'float32', ['b', 1, 1, 'C']);
-  graph.input('new_mask', 'float32', [1, 1, 'gs', 's']);
+  graph.input('window_mask', 'float32', ['b', 1, 'gs', WINDOW_TOKENS]);
+  graph.input('place', 'float32', ['b', 1, WINDOW_TOKENS, 's']);
   graph.input('rows', 'int64', ['m']);
   const { cos, sin } = addRotaryTables(graph, config);
+  const pastLength = graph.node('Shape', ['past_mask'], 'past_length', { start: 3 });
+  const split = graph.node('Concat', [pastLength, graph.integers(WINDOW_TOKENS)], 'attention_split', { axis: 0 });
   const batchShape = graph.node('Shape', ['input_ids'], 'batch_shape');
   const wideShape = graph.node('Concat', [batchShape, graph.integers(-1)], 'wide_shape', { axis: 0 });
   const queryShape = graph.node('Concat', [batchShape, graph.integers(kvHeads, group, headSize)], 'query_shape', { axis: 0 });
@@ -89,6 +101,8 @@ export function* buildDecoder(graph: OnnxGraph, config: ModelConfig, source: Ten
     const weight = (name: string) => `blk.${block}.${name}.weight`;
     const pastKey = graph.input(`past_key_${block}`, 'float32', ['b', kvHeads, 'C', headSize]);
     const pastValue = graph.input(`past_value_${block}`, 'float32', ['b', kvHeads, 'C', headSize]);
+    const windowKey = graph.input(`window_key_${block}`, 'float32', ['b', kvHeads, WINDOW_TOKENS, headSize]);
+    const windowValue = graph.input(`window_value_${block}`, 'float32', ['b', kvHeads, WINDOW_TOKENS, headSize]);
 
     const x = normalize(weight('attn_norm'), at('attn_norm'));
     const product = linear(x, [weight('attn_q'), weight('attn_k'), weight('attn_v')], at('qkv_product'));
@@ -105,6 +119,8 @@ export function* buildDecoder(graph: OnnxGraph, config: ModelConfig, source: Ten
     const keys = graph.node('Transpose', [graph.node('Reshape', [at('k'), keyShape], at('k4'))], at('new_key'), { perm: [0, 2, 1, 3] });
     const values = graph.node('Transpose', [graph.node('Reshape', [at('v'), keyShape], at('v4'))], at('new_value'), { perm: [0, 2, 1, 3] });
     newRows.push(keys, values);
+    const nearKeys = graph.node('Add', [graph.node('MatMul', ['place', keys], at('placed_key')), windowKey], at('near_key'));
+    const nearValues = graph.node('Add', [graph.node('MatMul', ['place', values], at('placed_value')), windowValue], at('near_value'));
 
     const scaled = { transB: 1, alpha: { float: headSize ** -0.5 } };
     const pastScores = graph.node(
@@ -112,17 +128,17 @@ export function* buildDecoder(graph: OnnxGraph, config: ModelConfig, source: Ten
       [graph.node('FusedMatMul', [q, pastKey], at('past_dot'), scaled, CONTRIB), 'past_mask'],
       at('past_scores'),
     );
-    const newScores = graph.node(
+    const nearScores = graph.node(
       'Add',
-      [graph.node('FusedMatMul', [q, keys], at('new_dot'), scaled, CONTRIB), 'new_mask'],
-      at('new_scores'),
+      [graph.node('FusedMatMul', [q, nearKeys], at('near_dot'), scaled, CONTRIB), 'window_mask'],
+      at('near_scores'),
     );
-    const scores = graph.node('Concat', [pastScores, newScores], at('scores'), { axis: -1 });
+    const scores = graph.node('Concat', [pastScores, nearScores], at('scores'), { axis: -1 });
     const shares = graph.node('Softmax', [scores], at('shares'), { axis: -1 });
-    graph.node('Split', [shares, 'attention_split'], [at('past_share'), at('new_share')], { axis: -1 });
+    graph.node('Split', [shares, split], [at('past_share'), at('near_share')], { axis: -1 });
     const fromPast = graph.node('MatMul', [at('past_share'), pastValue], at('from_past'));
-    const fromNew = graph.node('MatMul', [at('new_share'), values], at('from_new'));
-    const attended = graph.node('Add', [fromPast, fromNew], at('attended'));
+    const fromNear = graph.node('MatMul', [at('near_share'), nearValues], at('from_near'));
+    const attended = graph.node('Add', [fromPast, fromNear], at('attended'));
     const a5 = graph.node('Reshape', [attended, graph.integers(0, 0, group, -1, headSize)], at('attended5'));
     const at5 = graph.node('Transpose', [a5], at('attended5t'), { perm: [0, 3, 1, 2, 4] });
     const flat = graph.node('Reshape', [at5, graph.integers(-1, heads * headSize)], at('attended_flat'));
@@ -196,10 +212,6 @@ function addRotaryTables(graph: OnnxGraph, { contextLength, headSize, ropeBase }
       sin[position * half + i] = Math.sin(angle);
     }
   }
-  // Graph-wide inputs that every block needs: how many scores belong to the cache, and how many to the new rows.
-  const past = graph.node('Shape', ['past_mask'], 'past_length', { start: 3 });
-  const fresh = graph.node('Shape', ['new_mask'], 'new_length', { start: 3 });
-  graph.node('Concat', [past, fresh], 'attention_split', { axis: 0 });
   return { cos: graph.constant('cos', cos, [contextLength, half]), sin: graph.constant('sin', sin, [contextLength, half]) };
 }
 

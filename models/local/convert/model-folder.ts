@@ -8,7 +8,7 @@ import * as v from 'valibot';
 import { SentenceError } from '../sentence-error.ts';
 
 /** Raised when the graph or the folder changes shape: older folders are made again. */
-export const FOLDER_VERSION = 1;
+export const FOLDER_VERSION = 2;
 export const MODEL_FILES = {
   graph: 'model.onnx',
   weights: 'weights.bin',

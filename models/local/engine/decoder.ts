@@ -1,9 +1,10 @@
 import { join } from 'node:path';
 import { InferenceSession, Tensor } from 'onnxruntime-node';
+import { WINDOW_TOKENS } from '../convert/build-decoder.ts';
 import { MODEL_FILES, type ModelFolder } from '../convert/model-folder.ts';
-import { bucketFor, KvPool } from './kv-pool.ts';
+import { completeWindows, KvPool } from './kv-pool.ts';
 
-/** New tokens of sequences in neighbouring slots, the same number for each. */
+/** New tokens of sequences in neighbouring slots, the same number for each; those of one sequence lie in one window. */
 export interface DecoderInput {
   readonly pool: KvPool;
   readonly firstSlot: number;
@@ -35,14 +36,13 @@ export class Decoder {
   readonly vocabularySize: number;
   readonly #session: InferenceSession;
   readonly #group: number;
-  readonly #pastNames: readonly string[];
-  readonly #newMasks = new Map<number, Tensor>();
+  readonly #cacheNames: readonly string[];
 
   private constructor(session: InferenceSession, { config }: ModelFolder) {
     this.#session = session;
     this.vocabularySize = config.vocabularySize;
     this.#group = config.heads / config.kvHeads;
-    this.#pastNames = Array.from({ length: config.blocks }, (_, i) => [`past_key_${i}`, `past_value_${i}`]).flat();
+    this.#cacheNames = Array.from({ length: config.blocks }, (_, i) => [`key_${i}`, `value_${i}`]).flat();
   }
 
   static async load(model: ModelFolder, { threads, profilePrefix }: DecoderOptions): Promise<Decoder> {
@@ -64,7 +64,6 @@ export class Decoder {
   /** The first run of a session lays out its buffers and reads its weights: about 0.2 s that no caller should wait for. */
   async #warmUp({ config }: ModelFolder): Promise<void> {
     const pool = new KvPool(config, 1);
-    pool.resize(bucketFor(1), []);
     await this.run({ pool, firstSlot: 0, sequences: [{ tokenIds: new Array<number>(16).fill(0), cached: 0 }], rows: [] });
     await this.run({ pool, firstSlot: 0, sequences: [{ tokenIds: [0], cached: 0 }], rows: [0] });
   }
@@ -72,27 +71,37 @@ export class Decoder {
   async run({ pool, firstSlot, sequences, rows }: DecoderInput): Promise<DecoderOutput> {
     const batch = sequences.length;
     const newTokens = sequences[0]?.tokenIds.length ?? 0;
+    const rowsOfGroup = this.#group * newTokens;
     const ids = new BigInt64Array(batch * newTokens);
     const positions = new BigInt64Array(batch * newTokens);
     const pastMask = new Float32Array(batch * pool.capacity);
+    const windowMask = new Float32Array(batch * rowsOfGroup * WINDOW_TOKENS);
+    const place = new Float32Array(batch * WINDOW_TOKENS * newTokens);
     for (const [i, { tokenIds, cached }] of sequences.entries()) {
+      const inWindow = cached % WINDOW_TOKENS;
       for (let j = 0; j < newTokens; j++) {
         ids[i * newTokens + j] = BigInt(tokenIds[j] ?? 0);
         positions[i * newTokens + j] = BigInt(cached + j);
+        place[(i * WINDOW_TOKENS + inWindow + j) * newTokens + j] = 1;
       }
-      pastMask.fill(HIDDEN, i * pool.capacity + cached, (i + 1) * pool.capacity);
+      pastMask.fill(HIDDEN, i * pool.capacity + completeWindows(cached), (i + 1) * pool.capacity);
+      for (let row = 0; row < rowsOfGroup; row++) {
+        const start = (i * rowsOfGroup + row) * WINDOW_TOKENS;
+        windowMask.fill(HIDDEN, start + inWindow + (row % newTokens) + 1, start + WINDOW_TOKENS);
+      }
     }
     const feeds: Record<string, Tensor> = {
       input_ids: new Tensor('int64', ids, [batch, newTokens]),
       positions: new Tensor('int64', positions, [batch, newTokens]),
       past_mask: new Tensor('float32', pastMask, [batch, 1, 1, pool.capacity]),
-      new_mask: this.#newMask(newTokens),
+      window_mask: new Tensor('float32', windowMask, [batch, 1, rowsOfGroup, WINDOW_TOKENS]),
+      place: new Tensor('float32', place, [batch, 1, WINDOW_TOKENS, newTokens]),
       rows: new Tensor('int64', BigInt64Array.from(rows, BigInt), [rows.length]),
     };
-    const past = pool.tensors(firstSlot, batch);
-    for (const [i, name] of this.#pastNames.entries()) {
-      const tensor = past[i];
-      if (tensor !== undefined) feeds[name] = tensor;
+    const { past, window } = pool.tensors(firstSlot, batch);
+    for (const [i, name] of this.#cacheNames.entries()) {
+      feeds[`past_${name}`] = past[i] as Tensor; // one for each name
+      feeds[`window_${name}`] = window[i] as Tensor;
     }
     const { logits, newkv } = await this.#session.run(feeds);
     return { logits: floats(logits), newRows: floats(newkv) };
@@ -100,20 +109,6 @@ export class Decoder {
 
   async dispose(): Promise<void> {
     await this.#session.release();
-  }
-
-  /** Causal among the new tokens, repeated for each query head of a group. */
-  #newMask(newTokens: number): Tensor {
-    let mask = this.#newMasks.get(newTokens);
-    if (mask === undefined) {
-      const values = new Float32Array(this.#group * newTokens * newTokens);
-      for (let row = 0; row < this.#group * newTokens; row++) {
-        values.fill(HIDDEN, row * newTokens + (row % newTokens) + 1, (row + 1) * newTokens);
-      }
-      mask = new Tensor('float32', values, [1, 1, this.#group * newTokens, newTokens]);
-      this.#newMasks.set(newTokens, mask);
-    }
-    return mask;
   }
 }
 

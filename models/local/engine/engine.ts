@@ -1,6 +1,6 @@
 /** The engine's loop: asks the scheduler for a step, computes it, samples, tells what came out. */
 import type { Decoder } from './decoder.ts';
-import { bucketFor, KvPool, type KvShape } from './kv-pool.ts';
+import { bucketFor, completeWindows, KvPool, type KvShape } from './kv-pool.ts';
 import { readLogprobs, type SamplingParameters, sampleToken, type TokenLogprob } from './sampler.ts';
 import { Scheduler, type SchedulerLimits, type Step } from './scheduler.ts';
 
@@ -133,6 +133,7 @@ export class Engine {
     const lengths = this.#scheduler.lengths;
     const newTokens = step.type === 'prefill' ? step.count : 1;
     this.#makeRoom(lengths, newTokens);
+    if (step.type === 'prefill' && step.from === 0) this.#pool.open(step.slot);
     const sequences = running.map(({ tokenIds }, i) => {
       const cached = lengths[firstSlot + i] ?? 0;
       return { tokenIds: tokenIds.slice(cached, cached + newTokens), cached };
@@ -226,7 +227,7 @@ export class Engine {
 
   /** Caches follow the longest running sequence up at once, and down when it is gone. */
   #makeRoom(lengths: readonly number[], newTokens: number): void {
-    const needed = bucketFor(Math.max(...lengths) + newTokens);
+    const needed = bucketFor(completeWindows(Math.max(...lengths) + newTokens));
     if (needed > this.#pool.capacity || needed <= this.#pool.capacity / 2) this.#pool.resize(needed, lengths);
   }
 }

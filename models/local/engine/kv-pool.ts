@@ -1,9 +1,11 @@
 /**
- * Keys and values of the running sequences, laid out as the graph takes them: for each block one array `[slots, kvHeads, capacity,
- * headSize]`, so that the first b slots are one contiguous tensor without a copy. `capacity` is a bucket just above the longest running
- * sequence: attention costs what is allocated, not what is allowed. Memory that no row was written to stays untouched zero pages.
+ * Keys and values of the running sequences, laid out as the graph takes them: for each block `[slots, kvHeads, capacity, headSize]` of
+ * complete windows and `[slots, kvHeads, 64, headSize]` of the window that is being filled, so that the first b slots are one contiguous
+ * tensor without a copy. `capacity` is a bucket just above the longest running sequence: attention costs what is laid out, not what is
+ * allowed. Memory that no row was written to stays untouched zero pages.
  */
 import { Tensor } from 'onnxruntime-node';
+import { WINDOW_TOKENS } from '../convert/build-decoder.ts';
 
 export interface KvShape {
   readonly blocks: number;
@@ -11,11 +13,16 @@ export interface KvShape {
   readonly headSize: number;
 }
 
-/** Positions for which memory is laid out, at least `length`: steps of 64 up to 512, then of an eighth of the next power of two. */
+/** Positions to lay out for complete windows of `length` positions: steps of 64 up to 512, then of an eighth of the power of two above. */
 export function bucketFor(length: number): number {
-  if (length <= 512) return Math.max(64, Math.ceil(length / 64) * 64);
+  if (length <= 512) return Math.max(WINDOW_TOKENS, Math.ceil(length / WINDOW_TOKENS) * WINDOW_TOKENS);
   const step = 2 ** Math.ceil(Math.log2(length)) / 8;
   return Math.ceil(length / step) * step;
+}
+
+/** Positions of complete windows. */
+export function completeWindows(length: number): number {
+  return length - (length % WINDOW_TOKENS);
 }
 
 export class KvPool {
@@ -23,28 +30,32 @@ export class KvPool {
   readonly slots: number;
   #capacity = 0;
   /** Key and value of block 0, of block 1, and so on. */
-  #arrays: Float32Array<ArrayBuffer>[];
+  #past: Float32Array<ArrayBuffer>[];
+  readonly #window: readonly Float32Array[];
 
   constructor(shape: KvShape, slots: number) {
     this.shape = shape;
     this.slots = slots;
-    this.#arrays = Array.from({ length: 2 * shape.blocks }, () => new Float32Array(0));
+    this.#past = Array.from({ length: 2 * shape.blocks }, () => new Float32Array(0));
+    const windowFloats = slots * shape.kvHeads * WINDOW_TOKENS * shape.headSize;
+    this.#window = this.#past.map(() => new Float32Array(windowFloats));
+    this.resize(WINDOW_TOKENS, []);
   }
 
   get capacity(): number {
     return this.#capacity;
   }
 
-  /** Lays the pool out for another capacity, keeping `lengths[slot]` rows of each slot. */
+  /** Lays the pool out for another capacity, keeping what slots of these lengths hold. */
   resize(capacity: number, lengths: readonly number[]): void {
     if (capacity === this.#capacity) return;
     const { kvHeads, headSize } = this.shape;
     const from = this.#capacity * headSize;
     const to = capacity * headSize;
-    this.#arrays = this.#arrays.map((old) => {
+    this.#past = this.#past.map((old) => {
       const fresh = new Float32Array(this.slots * kvHeads * to);
       for (const [slot, length] of lengths.entries()) {
-        const floats = Math.min(length, capacity) * headSize;
+        const floats = completeWindows(length) * headSize;
         for (let head = slot * kvHeads; head < (slot + 1) * kvHeads; head++) {
           fresh.set(old.subarray(head * from, head * from + floats), head * to);
         }
@@ -56,47 +67,78 @@ export class KvPool {
   }
 
   /** Tensors over `count` slots from `first`, in the order key, value of each block. */
-  tensors(first: number, count: number): Tensor[] {
+  tensors(first: number, count: number): { past: Tensor[]; window: Tensor[] } {
     const { kvHeads, headSize } = this.shape;
-    const slotFloats = kvHeads * this.#capacity * headSize;
-    return this.#arrays.map(
-      (array) =>
-        new Tensor('float32', array.subarray(first * slotFloats, (first + count) * slotFloats), [count, kvHeads, this.#capacity, headSize]),
-    );
+    const view = (array: Float32Array, positions: number) => {
+      const floats = kvHeads * positions * headSize;
+      return new Tensor('float32', array.subarray(first * floats, (first + count) * floats), [count, kvHeads, positions, headSize]);
+    };
+    return {
+      past: this.#past.map((array) => view(array, this.#capacity)),
+      window: this.#window.map((array) => view(array, WINDOW_TOKENS)),
+    };
   }
 
   /**
-   * Writes the graph's `newkv` rows of one sequence.
+   * Writes the graph's `newkv` rows of one sequence; they lie in one window.
    * @param newRows `[batch, 2 * blocks * kvHeads, newTokens, headSize]`
    * @param position of the first new row in the sequence
    */
   write(slot: number, position: number, newRows: Float32Array, batchIndex: number, newTokens: number): void {
     const { kvHeads, headSize } = this.shape;
     const floats = newTokens * headSize;
-    let source = batchIndex * this.#arrays.length * kvHeads * floats;
-    for (const array of this.#arrays) {
+    const offset = (position % WINDOW_TOKENS) * headSize;
+    let source = batchIndex * this.#window.length * kvHeads * floats;
+    for (const array of this.#window) {
       for (let head = slot * kvHeads; head < (slot + 1) * kvHeads; head++) {
-        array.set(newRows.subarray(source, source + floats), (head * this.#capacity + position) * headSize);
+        array.set(newRows.subarray(source, source + floats), head * WINDOW_TOKENS * headSize + offset);
         source += floats;
       }
     }
+    if ((position + newTokens) % WINDOW_TOKENS === 0) this.#completeWindow(slot, completeWindows(position));
   }
 
-  /** Moves `length` rows of one slot to another. */
+  /** Moves the rows of a slot that holds `length` positions to another. */
   move(from: number, to: number, length: number): void {
     const { kvHeads, headSize } = this.shape;
-    const stride = this.#capacity * headSize;
-    for (const array of this.#arrays) {
+    const copy = (array: Float32Array, stride: number, positions: number) => {
       for (let head = 0; head < kvHeads; head++) {
-        const start = (from * kvHeads + head) * stride;
-        array.copyWithin((to * kvHeads + head) * stride, start, start + length * headSize);
+        const start = (from * kvHeads + head) * stride * headSize;
+        array.copyWithin((to * kvHeads + head) * stride * headSize, start, start + positions * headSize);
       }
-    }
+    };
+    for (const array of this.#past) copy(array, this.#capacity, completeWindows(length));
+    for (const array of this.#window) copy(array, WINDOW_TOKENS, WINDOW_TOKENS);
+  }
+
+  /** Makes a slot ready for a new sequence: its window is added to, so it begins with zeros. */
+  open(slot: number): void {
+    this.#fillSlot(this.#window, slot, WINDOW_TOKENS);
   }
 
   /** Zeroes a slot. Rows that hold NaN must not stay: masked away they would still spoil the next sequence (0 * NaN is NaN). */
   clear(slot: number): void {
-    const slotFloats = this.shape.kvHeads * this.#capacity * this.shape.headSize;
-    for (const array of this.#arrays) array.fill(0, slot * slotFloats, (slot + 1) * slotFloats);
+    this.#fillSlot(this.#window, slot, WINDOW_TOKENS);
+    this.#fillSlot(this.#past, slot, this.#capacity);
+  }
+
+  #fillSlot(arrays: readonly Float32Array[], slot: number, positions: number): void {
+    const floats = this.shape.kvHeads * positions * this.shape.headSize;
+    for (const array of arrays) array.fill(0, slot * floats, (slot + 1) * floats);
+  }
+
+  /** The window joins the past, and the next one begins with zeros. */
+  #completeWindow(slot: number, position: number): void {
+    const { kvHeads, headSize } = this.shape;
+    const floats = WINDOW_TOKENS * headSize;
+    if (position + WINDOW_TOKENS > this.#capacity) throw new Error(`no room for position ${position} in a pool of ${this.#capacity}`);
+    for (const [i, array] of this.#past.entries()) {
+      const window = this.#window[i];
+      if (window === undefined) continue;
+      for (let head = slot * kvHeads; head < (slot + 1) * kvHeads; head++) {
+        array.set(window.subarray(head * floats, (head + 1) * floats), (head * this.#capacity + position) * headSize);
+      }
+    }
+    this.#fillSlot(this.#window, slot, WINDOW_TOKENS);
   }
 }

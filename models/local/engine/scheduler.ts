@@ -9,6 +9,8 @@
  *   running sequence is put back into the queue and computed again later (vLLM's preemption by recomputation).
  * - Rank is priority, then arrival. A waiting request that was overtaken `MAX_OVERTAKEN` times goes first, so that none starves.
  */
+import { WINDOW_TOKENS } from '../convert/build-decoder.ts';
+
 export interface SchedulerLimits {
   /** Sequences that run at once. */
   readonly slots: number;
@@ -53,7 +55,7 @@ interface Sequence {
   served: number;
 }
 
-export const PAGE_TOKENS = 64;
+export const PAGE_TOKENS = WINDOW_TOKENS;
 const MAX_OVERTAKEN = 64;
 
 export class Scheduler {
@@ -167,7 +169,8 @@ export class Scheduler {
     if (sequence === undefined) return undefined;
     sequence.served = this.#steps;
     const from = sequence.computed;
-    const count = Math.min(this.limits.prefillChunk, sequence.length - from);
+    // A step stays within one page, which is the window of the graph.
+    const count = Math.min(this.limits.prefillChunk, PAGE_TOKENS - (from % PAGE_TOKENS), sequence.length - from);
     const slot = this.#decoding.length + this.#prefilling.indexOf(sequence);
     return { type: 'prefill', id: sequence.id, slot, from, count, complete: from + count === sequence.length };
   }
