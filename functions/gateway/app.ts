@@ -8,6 +8,7 @@ import { limitBody } from './middleware/limit-body.ts';
 import { type RequestVariables, requestId } from './middleware/request-id.ts';
 import { verifyOrigin } from './middleware/verify-origin.ts';
 import { errorResponse } from './openai/error-body.ts';
+import { createApiKey, getLimits, listApiKeys, revokeApiKey, rotateApiKey, setLimits, updateApiKey } from './routes/admin.ts';
 import { answerGeneration } from './routes/answer-generation.ts';
 import { chatCompletions } from './routes/chat-completions.ts';
 import { classify } from './routes/classify.ts';
@@ -28,6 +29,7 @@ import { acknowledgeGeneration, cancelGeneration, readEvents } from './routes/re
 import { rerank, score } from './routes/rerank.ts';
 import { cancelResponse, countInputTokens, createResponse, deleteResponse, getResponse, listInputItems } from './routes/responses.ts';
 import { detokenize, tokenize } from './routes/tokenize.ts';
+import { getUsage } from './routes/usage.ts';
 import { showVersion } from './routes/version.ts';
 import type { Services } from './services.ts';
 
@@ -112,6 +114,17 @@ export function createApp(services: Services, config: GatewayConfig, isDraining:
   app.get('/v1/conversations/:id/items/:item', async (c) => c.json(await getConversationItem(c, services)));
   app.delete('/v1/conversations/:id/items/:item', async (c) => c.json(await deleteConversationItem(c, services)));
 
+  const admin = requireScope('admin');
+  app.post('/v1/admin/api_keys', admin, (c) => createApiKey(c, room));
+  app.get('/v1/admin/api_keys', admin, (c) => listApiKeys(c, room));
+  app.post('/v1/admin/api_keys/:id', admin, (c) => updateApiKey(c, room));
+  app.delete('/v1/admin/api_keys/:id', admin, (c) => revokeApiKey(c, room));
+  app.post('/v1/admin/api_keys/:id/rotate', admin, (c) => rotateApiKey(c, room));
+  for (const owner of ['project', 'organization'] as const) {
+    app.get(`/v1/admin/${owner}s/:id/limits`, admin, (c) => getLimits(c, room, owner));
+    app.put(`/v1/admin/${owner}s/:id/limits`, admin, (c) => setLimits(c, room, owner));
+  }
+  app.get('/v1/usage', (c) => getUsage(c, room));
   app.get('/v1/generations/:id/events', (c) => readEvents(c, room));
   app.post('/v1/generations/:id/cancel', (c) => cancelGeneration(c, room));
   app.post('/v1/generations/:id/acknowledge', (c) => acknowledgeGeneration(c, room));
@@ -136,7 +149,7 @@ function refuseOtherMethods(app: App, path: string, allowed: readonly string[]):
 function allowBrowsers() {
   return cors({
     origin: '*',
-    allowMethods: ['GET', 'HEAD', 'POST', 'DELETE', 'OPTIONS'],
+    allowMethods: ['GET', 'HEAD', 'POST', 'PUT', 'DELETE', 'OPTIONS'],
     exposeHeaders: [
       'x-request-id',
       'openai-processing-ms',

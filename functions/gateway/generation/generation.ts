@@ -74,6 +74,9 @@ export class Generation {
   #firstTokenAt: number | undefined;
   #cachedPromptTokens = 0;
   #waitedInLine = false;
+  readonly #failedTargets: EndpointTarget[] = [];
+  /** Choices that their reader left, because it had enough or because something broke: the end of the whole tells. */
+  readonly #left = new Set<number>();
   readonly #entered = Promise.withResolvers<void>();
   readonly #settled = Promise.withResolvers<FinalPhase>();
 
@@ -148,7 +151,7 @@ export class Generation {
         }
       }
     } finally {
-      if (!signal.aborted) this.#apply({ type: 'choice-stopped', choice: index });
+      if (!signal.aborted) this.#left.add(index);
     }
   }
 
@@ -157,6 +160,7 @@ export class Generation {
     let end: MachineEvent = { type: 'cancelled' };
     try {
       yield* events;
+      for (const choice of this.#left) this.#apply({ type: 'choice-stopped', choice });
       end = { type: 'failed' };
     } catch (error) {
       if (!isAbort(error)) end = { type: 'failed' };
@@ -251,8 +255,6 @@ export class Generation {
       stop.abort();
     }
   }
-
-  readonly #failedTargets: EndpointTarget[] = [];
 
   async #waitInLine(signal: AbortSignal): Promise<void> {
     if (this.#waitedInLine) this.#room.queue.refused(this.#ticket);

@@ -145,8 +145,9 @@ export function step(state: GenerationState, event: GenerationEvent): Step {
 }
 
 function call(state: GenerationState, index: number, choice: ChoiceState): Step {
+  const missing = Math.min(choice.maxTokens - choice.emitted, state.policy.isCapped ? heldRoom(state) : Number.POSITIVE_INFINITY);
+  if (missing < 1) return endChoice(state, index, 'cut');
   const next = withChoice({ ...state, phase: 'running', attempts: state.attempts + 1 }, index, { calling: true });
-  const missing = choice.maxTokens - choice.emitted;
   return {
     state: next,
     effects: [{ type: 'call', choice: index, emitted: choice.emitted, maxTokens: missing, failures: choice.failures }],

@@ -1,0 +1,100 @@
+import { createHash } from 'node:crypto';
+import { createFolderTokenizerFiles } from '../../functions/drivers/folder-tokenizer-files.ts';
+import { createMemoryTable } from '../../functions/drivers/memory-table.ts';
+import { createRandomIds } from '../../functions/drivers/random-ids.ts';
+import { createApp } from '../../functions/gateway/app.ts';
+import { type GatewayConfig, loadConfig } from '../../functions/gateway/config.ts';
+import { loadServedModels } from '../../functions/gateway/served-models.ts';
+import type { Table } from '../../functions/gateway/services/table.ts';
+import type { Clock, Endpoint } from '../../functions/gateway/services.ts';
+import type { ServedModel } from '../../models/catalog.ts';
+import { TEST_KEY } from './gateway.ts';
+
+export const MODEL = 'smollm2-135m-instruct';
+/** Three tokens, whatever the tokenizer. */
+export const PROMPT = [504, 3575, 282];
+
+export interface TestGateway {
+  readonly table: Table;
+  readonly logged: { level: string; event: string; fields: object }[];
+  call(
+    method: string,
+    path: string,
+    options?: { body?: unknown; key?: string; headers?: Record<string, string>; signal?: AbortSignal },
+  ): Promise<Response>;
+  /** A completion of the prompt above. */
+  complete(body?: object, options?: { key?: string; headers?: Record<string, string>; signal?: AbortSignal }): Promise<Response>;
+  createKey(limits?: object, fields?: object): Promise<{ id: string; key: string }>;
+  usage(): Promise<
+    { generation_id: string; status: string; prompt_tokens: number; completion_tokens: number; attempts: number; api_key_id: string }[]
+  >;
+}
+
+/** One gateway process over a table that others may share. */
+export async function createGenerationGateway(
+  endpoint: Endpoint,
+  options: { table?: Table; clock?: Clock; config?: Partial<GatewayConfig>; alternatives?: ServedModel['alternatives'] } = {},
+): Promise<TestGateway> {
+  const clock = options.clock ?? { now: Date.now };
+  const loaded = loadConfig({ PENSTOCK_API_KEY_HASHES: createHash('sha256').update(TEST_KEY).digest('hex') });
+  const catalog = loaded.catalog.map((served) => ({ ...served, alternatives: options.alternatives ?? [] }));
+  const config: GatewayConfig = {
+    ...loaded,
+    catalog,
+    queue: { maxWaiting: 100, maxWaitMs: 20_000, probeMs: 20 },
+    tokenLog: { keep: 'always', batchMs: 5, retentionSeconds: 3_600 },
+    seesDisconnects: true,
+    ...options.config,
+  };
+  const models = await loadServedModels(catalog, createFolderTokenizerFiles(config.tokenizersFolder));
+  const table = options.table ?? createMemoryTable(clock);
+  const logged: TestGateway['logged'] = [];
+  const log = { write: (level: string, event: string, fields: object = {}) => logged.push({ level, event, fields }) };
+  const app = createApp({ models, endpoint, table, clock, ids: createRandomIds(), log }, config);
+
+  const call: TestGateway['call'] = async (method, path, { body, key = TEST_KEY, headers = {}, signal } = {}) =>
+    app.request(path, {
+      method,
+      headers: { authorization: `Bearer ${key}`, ...(body === undefined ? {} : { 'content-type': 'application/json' }), ...headers },
+      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+      ...(signal === undefined ? {} : { signal }),
+    });
+  return {
+    table,
+    logged,
+    call,
+    complete: (body = {}, rest = {}) =>
+      call('POST', '/v1/completions', { body: { model: MODEL, prompt: PROMPT, max_tokens: 12, ...body }, ...rest }),
+    async createKey(limits = {}, fields = {}) {
+      const response = await call('POST', '/v1/admin/api_keys', { body: { name: 'test', limits, ...fields } });
+      return (await response.json()) as { id: string; key: string };
+    },
+    async usage() {
+      const response = await call('GET', '/v1/usage');
+      return ((await response.json()) as { data: Awaited<ReturnType<TestGateway['usage']>> }).data;
+    },
+  };
+}
+
+/** The text of a whole completion. */
+export async function textOf(response: Response): Promise<string> {
+  const body = (await response.json()) as { choices: { text: string }[] };
+  return body.choices[0]?.text ?? '';
+}
+
+/** A stream's text, its finish reason, and its error code if it ended in one. */
+export async function readStream(
+  response: Response,
+): Promise<{ text: string; finishReason: string | undefined; error: string | undefined; bytes: string }> {
+  const bytes = await response.text();
+  const values = bytes
+    .split('\n')
+    .filter((line) => line.startsWith('data: {'))
+    .map((line) => JSON.parse(line.slice(6)) as { choices?: { text: string; finish_reason: string | null }[]; error?: { code: string } });
+  return {
+    bytes,
+    text: values.map((value) => value.choices?.[0]?.text ?? '').join(''),
+    finishReason: values.map((value) => value.choices?.[0]?.finish_reason).findLast((reason) => typeof reason === 'string') ?? undefined,
+    error: values.find((value) => value.error !== undefined)?.error?.code,
+  };
+}
