@@ -5,8 +5,8 @@ import { join } from 'node:path';
 import { loadTokenizer } from '../../layers/tokenizer/index.ts';
 import { createContainerServer } from '../../models/local/container/server.ts';
 import { MODEL_FILES } from '../../models/local/convert/model-folder.ts';
+import type { EngineLimits } from '../../models/local/engine/engine.ts';
 import { EngineClient } from '../../models/local/engine/engine-client.ts';
-import type { SchedulerLimits } from '../../models/local/engine/scheduler.ts';
 import { convertTinyModel } from './tiny-model.ts';
 
 export interface TinyContainer extends AsyncDisposable {
@@ -18,14 +18,14 @@ export interface TinyContainer extends AsyncDisposable {
 }
 
 /** The container's server with a random model: real in everything but the weights' sense. */
-export async function startTinyContainer(limits: Partial<SchedulerLimits> = {}, contextLength = 256): Promise<TinyContainer> {
+export async function startTinyContainer(limits: Partial<EngineLimits> = {}, contextLength = 256): Promise<TinyContainer> {
   const model = await convertTinyModel('mixed');
   const vocabulary = await readFile(join(model.path, MODEL_FILES.vocabulary));
   const engine = await EngineClient.start({
     model,
     threads: 1,
     profilePrefix: undefined,
-    limits: { slots: 4, maxQueue: 16, kvTokens: 1024, prefillChunk: 16, ...limits },
+    limits: { slots: 4, maxQueue: 16, kvTokens: 1024, prefillChunk: 16, prefixCacheBytes: 4 << 20, ...limits },
   });
   const logLines: string[] = [];
   const served = {

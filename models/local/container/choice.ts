@@ -24,6 +24,8 @@ export class Choice {
   #promptPositions: readonly PositionLogprobs[] = [];
   #generated = 0;
   #textLength = 0;
+  /** Prompt tokens that a prefix cache held. */
+  cachedTokens = 0;
   isFinished = false;
 
   constructor({ index, request }: PlannedChoice, body: CompletionInvocation, tokenizer: Tokenizer) {
@@ -63,6 +65,7 @@ export class Choice {
 
   /** The part to send, if the event makes one. */
   read(event: EngineEvent): ChoicePart | undefined {
+    if (event.type === 'started') this.cachedTokens = event.cachedTokens;
     if (event.type === 'prompt-logprobs') this.#promptPositions = event.positions;
     if (event.type !== 'output' || this.isFinished) return undefined;
     let text = '';

@@ -30,7 +30,12 @@ async function serve(settings: ContainerSettings): Promise<void> {
   const kvTokens = Math.max(settings.kvTokens ?? 4 * contextLength, contextLength + 1);
   const [vocabulary, engine] = await Promise.all([
     readFile(join(model.path, MODEL_FILES.vocabulary)),
-    EngineClient.start({ model, threads, profilePrefix: undefined, limits: { slots, maxQueue, kvTokens, prefillChunk } }),
+    EngineClient.start({
+      model,
+      threads,
+      profilePrefix: undefined,
+      limits: { slots, maxQueue, kvTokens, prefillChunk, prefixCacheBytes: settings.prefixCacheMb << 20 },
+    }),
   ]);
   const { server, drain } = createContainerServer(
     engine,

@@ -64,6 +64,8 @@ export class Metrics {
       ...line('gauge', 'vllm:num_requests_waiting', status.waiting),
       ...line('gauge', 'vllm:kv_cache_usage_perc', status.kvUsage),
       ...line('counter', 'vllm:num_preemptions_total', status.preemptions),
+      ...line('counter', 'vllm:prefix_cache_queries_total', status.prefixQueries),
+      ...line('counter', 'vllm:prefix_cache_hits_total', status.prefixHits),
       ...line('counter', 'vllm:prompt_tokens_total', this.promptTokens),
       ...line('counter', 'vllm:generation_tokens_total', this.generationTokens),
       ...labelled('vllm:request_success_total', 'finished_reason', this.#finished),

@@ -59,6 +59,7 @@ export function planCompletion(body: CompletionInvocation, model: ServedModel, c
         logprobs: body.logprobs ?? undefined,
         promptLogprobs: body.prompt_logprobs ?? (body.echo ? (body.logprobs ?? undefined) : undefined),
         priority: body.priority,
+        cacheSalt: body.cache_salt ?? '',
       },
     }));
   });

@@ -161,5 +161,10 @@ function usageOf(choices: readonly Choice[]): CompletionUsage {
   const prompts = new Set(choices.map(({ promptTokenIds }) => promptTokenIds));
   const promptTokens = [...prompts].reduce((sum, prompt) => sum + prompt.length, 0);
   const completionTokens = choices.reduce((sum, { generatedTokens }) => sum + generatedTokens, 0);
-  return { prompt_tokens: promptTokens, total_tokens: promptTokens + completionTokens, completion_tokens: completionTokens };
+  return {
+    prompt_tokens: promptTokens,
+    total_tokens: promptTokens + completionTokens,
+    completion_tokens: completionTokens,
+    prompt_tokens_details: { cached_tokens: Math.min(...choices.map(({ cachedTokens }) => cachedTokens)) },
+  };
 }

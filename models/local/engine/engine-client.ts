@@ -3,7 +3,7 @@ import { Worker } from 'node:worker_threads';
 import type { EngineEvent, EngineRequest, EngineStatus } from './engine.ts';
 import type { FromWorker, ToWorker, WorkerOptions } from './worker-messages.ts';
 
-const NOTHING_RUNS: EngineStatus = { running: 0, waiting: 0, kvUsage: 0, preemptions: 0 };
+const NOTHING_RUNS: EngineStatus = { running: 0, waiting: 0, kvUsage: 0, preemptions: 0, prefixQueries: 0, prefixHits: 0 };
 
 export type EngineListener = (event: EngineEvent) => void;
 

@@ -1,6 +1,8 @@
 /** The engine's loop: asks the scheduler for a step, computes it, samples, tells what came out. */
+import { WINDOW_TOKENS } from '../convert/build-decoder.ts';
 import type { Decoder } from './decoder.ts';
 import { bucketFor, completeWindows, KvPool, type KvShape } from './kv-pool.ts';
+import { PrefixCache } from './prefix-cache.ts';
 import { readLogprobs, type SamplingParameters, sampleToken, type TokenLogprob } from './sampler.ts';
 import { Scheduler, type SchedulerLimits, type Step } from './scheduler.ts';
 
@@ -19,6 +21,8 @@ export interface EngineRequest {
   readonly promptLogprobs: number | undefined;
   /** Lower runs first. */
   readonly priority: number;
+  /** Cached prefixes are shared among requests of one salt only. */
+  readonly cacheSalt: string;
 }
 
 export interface PositionLogprobs {
@@ -33,7 +37,7 @@ interface Finish {
 }
 
 export type EngineEvent =
-  | { readonly type: 'started'; readonly id: string }
+  | { readonly type: 'started'; readonly id: string; readonly cachedTokens: number }
   /** Log-probabilities of prompt tokens from position 1 on, once the prompt is computed. */
   | { readonly type: 'prompt-logprobs'; readonly id: string; readonly positions: readonly PositionLogprobs[] }
   /** New tokens, and the end if this is it. `logprobs` has an entry for each token, or none when they were not asked for. */
@@ -52,6 +56,8 @@ interface RunningRequest {
   readonly tokenIds: number[];
   readonly promptPositions: PositionLogprobs[];
   started: boolean;
+  /** Its rows may hold NaN. */
+  isSpoilt: boolean;
 }
 
 export interface EngineStatus {
@@ -59,6 +65,14 @@ export interface EngineStatus {
   readonly waiting: number;
   readonly kvUsage: number;
   readonly preemptions: number;
+  /** Prompt tokens that were looked for in the prefix cache, and those that were found. */
+  readonly prefixQueries: number;
+  readonly prefixHits: number;
+}
+
+export interface EngineLimits extends SchedulerLimits {
+  /** Memory for prefixes of sequences that have ended. */
+  readonly prefixCacheBytes: number;
 }
 
 export class Engine {
@@ -69,14 +83,17 @@ export class Engine {
   readonly #onIdle: () => void;
   readonly #requests = new Map<string, RunningRequest>();
   /** Leave the scheduler between steps only: a step that is being computed has its slots fixed. */
-  readonly #leaving: string[] = [];
+  readonly #leaving: RunningRequest[] = [];
+  readonly #prefixes: PrefixCache;
+  #prefixQueries = 0;
+  #prefixHits = 0;
   #loop: Promise<void> | undefined;
 
   /** @param onIdle nothing is left to do, also when the last requests were cancelled and no event told of them. */
   constructor(
     decoder: Decoder,
     shape: KvShape,
-    limits: SchedulerLimits,
+    limits: EngineLimits,
     emit: (event: EngineEvent) => void,
     onIdle: () => void = () => undefined,
   ) {
@@ -84,12 +101,13 @@ export class Engine {
     this.#decoder = decoder;
     this.#pool = new KvPool(shape, limits.slots + 1); // one more is the scheduler's scratch slot
     this.#scheduler = new Scheduler(limits);
+    this.#prefixes = new PrefixCache(limits.prefixCacheBytes);
     this.#emit = emit;
   }
 
   get status(): EngineStatus {
     const { running, waiting, usage, preemptions } = this.#scheduler;
-    return { running, waiting, kvUsage: usage, preemptions };
+    return { running, waiting, kvUsage: usage, preemptions, prefixQueries: this.#prefixQueries, prefixHits: this.#prefixHits };
   }
 
   submit(request: EngineRequest): void {
@@ -98,7 +116,7 @@ export class Engine {
       this.#emit({ type: 'failed', id, reason: 'queue-full' });
       return;
     }
-    this.#requests.set(id, { request, tokenIds: [...promptTokenIds], promptPositions: [], started: false });
+    this.#requests.set(id, { request, tokenIds: [...promptTokenIds], promptPositions: [], started: false, isSpoilt: false });
     this.#loop ??= this.#run().finally(() => {
       this.#loop = undefined;
     });
@@ -106,7 +124,10 @@ export class Engine {
 
   /** Stops a request; no event follows. */
   cancel(id: string): void {
-    if (this.#requests.delete(id)) this.#leaving.push(id);
+    const entry = this.#requests.get(id);
+    if (entry === undefined) return;
+    this.#requests.delete(id);
+    this.#leaving.push(entry);
   }
 
   /** Cancels everything and resolves when no step is being computed. */
@@ -121,24 +142,28 @@ export class Engine {
   }
 
   #nextStep(): Step | undefined {
-    for (const id of this.#leaving.splice(0)) this.#scheduler.remove(id);
+    for (const entry of this.#leaving.splice(0)) {
+      this.#keepPrefix(entry);
+      this.#scheduler.remove(entry.request.id);
+      this.#carryOutMoves();
+    }
     return this.#scheduler.next();
   }
 
   async #compute(step: Step): Promise<void> {
-    for (const { from, to, length } of this.#scheduler.takeMoves()) this.#pool.move(from, to, length);
+    this.#carryOutMoves();
+    if (step.type === 'prefill' && step.from === 0 && this.#restorePrefix(step.id, step.slot)) return;
     const ids = step.type === 'prefill' ? [step.id] : step.ids;
     const running = ids.map((id) => this.#find(id));
     const firstSlot = step.type === 'prefill' ? step.slot : 0;
-    const lengths = this.#scheduler.lengths;
+    const lengths = this.#scheduler.slots.map(({ computed }) => computed);
     const newTokens = step.type === 'prefill' ? step.count : 1;
     this.#makeRoom(lengths, newTokens);
-    if (step.type === 'prefill' && step.from === 0) this.#pool.open(step.slot);
     const sequences = running.map(({ tokenIds }, i) => {
       const cached = lengths[firstSlot + i] ?? 0;
       return { tokenIds: tokenIds.slice(cached, cached + newTokens), cached };
     });
-    for (const entry of running) this.#markStarted(entry);
+    for (const entry of running) this.#markStarted(entry, 0);
     const rows = this.#wantedRows(step, running);
     const output = await this.#decoder.run({ pool: this.#pool, firstSlot, sequences, rows }).catch(() => undefined);
     if (output === undefined) {
@@ -166,10 +191,63 @@ export class Engine {
     return found;
   }
 
-  #markStarted(entry: RunningRequest): void {
+  #markStarted(entry: RunningRequest, cachedTokens: number): void {
     if (entry.started) return;
     entry.started = true;
-    this.#emit({ type: 'started', id: entry.request.id });
+    this.#emit({ type: 'started', id: entry.request.id, cachedTokens });
+  }
+
+  #carryOutMoves(): void {
+    for (const { from, to, length } of this.#scheduler.takeMoves()) this.#pool.move(from, to, length);
+  }
+
+  /** Before a sequence leaves: its complete windows stay for prompts that begin alike. */
+  #keepPrefix({ request, tokenIds, isSpoilt }: RunningRequest): void {
+    const slot = this.#scheduler.slots.findIndex(({ id }) => id === request.id);
+    const computed = this.#scheduler.slots[slot]?.computed ?? 0;
+    if (isSpoilt) return;
+    this.#prefixes.insert(request.cacheSalt, tokenIds, completeWindows(computed) / WINDOW_TOKENS, (window) =>
+      this.#pool.readWindow(slot, window),
+    );
+  }
+
+  /** @returns whether leading windows were put into the slot, from the cache or from a sequence that runs. */
+  #restorePrefix(id: string, slot: number): boolean {
+    const entry = this.#find(id);
+    const { request, tokenIds } = entry;
+    this.#pool.open(slot);
+    if (request.promptLogprobs !== undefined) return false; // every row is wanted
+    const kept = this.#prefixes.find(request.cacheSalt, tokenIds);
+    const running = this.#longestRunning(entry, slot);
+    const windows = Math.max(kept.length, running.windows);
+    this.#prefixQueries += tokenIds.length;
+    this.#prefixHits += windows * WINDOW_TOKENS;
+    if (windows === 0) return false;
+    this.#makeRoom(
+      this.#scheduler.slots.map(({ computed }) => computed),
+      windows * WINDOW_TOKENS,
+    );
+    for (let window = 0; window < windows; window++) {
+      const rows = running.windows === windows ? this.#pool.readWindow(running.slot, window) : kept[window];
+      if (rows !== undefined) this.#pool.writeWindow(slot, window, rows);
+    }
+    this.#scheduler.skip(id, windows * WINDOW_TOKENS);
+    this.#markStarted(entry, windows * WINDOW_TOKENS);
+    return true;
+  }
+
+  #longestRunning({ request, tokenIds }: RunningRequest, ownSlot: number): { slot: number; windows: number } {
+    let best = { slot: -1, windows: 0 };
+    for (const [slot, { id, computed }] of this.#scheduler.slots.entries()) {
+      const other = this.#requests.get(id);
+      if (slot === ownSlot || other === undefined || other.request.cacheSalt !== request.cacheSalt) continue;
+      const most = Math.min(computed, tokenIds.length - 1);
+      let equal = 0;
+      while (equal < most && tokenIds[equal] === other.tokenIds[equal]) equal++;
+      const windows = completeWindows(equal) / WINDOW_TOKENS;
+      if (windows > best.windows) best = { slot, windows };
+    }
+    return best;
   }
 
   #wantedRows(step: Step, running: readonly RunningRequest[]): number[] {
@@ -191,11 +269,13 @@ export class Engine {
     }
   }
 
-  #sample({ request, tokenIds }: RunningRequest, row: Float32Array, slot: number): void {
+  #sample(entry: RunningRequest, row: Float32Array, slot: number): void {
+    const { request, tokenIds } = entry;
     const { id, sampling, endTokenIds, stopTokenIds, minTokens, maxTokens } = request;
     if (!this.#requests.has(id)) return; // cancelled while it was computed
     if (Number.isNaN(row[0])) {
       this.#pool.clear(slot);
+      entry.isSpoilt = true;
       this.#end({ type: 'failed', id, reason: 'not-a-number' });
       return;
     }

@@ -111,6 +111,33 @@ export class KvPool {
     for (const array of this.#window) copy(array, WINDOW_TOKENS, WINDOW_TOKENS);
   }
 
+  /** A copy of one complete window of a slot: `[2 * blocks, kvHeads, 64, headSize]`. */
+  readWindow(slot: number, window: number): Float32Array {
+    const { kvHeads, headSize } = this.shape;
+    const floats = WINDOW_TOKENS * headSize;
+    const rows = new Float32Array(this.#past.length * kvHeads * floats);
+    let target = 0;
+    for (const array of this.#past) {
+      for (let head = slot * kvHeads; head < (slot + 1) * kvHeads; head++, target += floats) {
+        const start = (head * this.#capacity + window * WINDOW_TOKENS) * headSize;
+        rows.set(array.subarray(start, start + floats), target);
+      }
+    }
+    return rows;
+  }
+
+  /** Puts back what `readWindow` gave. */
+  writeWindow(slot: number, window: number, rows: Float32Array): void {
+    const { kvHeads, headSize } = this.shape;
+    const floats = WINDOW_TOKENS * headSize;
+    let source = 0;
+    for (const array of this.#past) {
+      for (let head = slot * kvHeads; head < (slot + 1) * kvHeads; head++, source += floats) {
+        array.set(rows.subarray(source, source + floats), (head * this.#capacity + window * WINDOW_TOKENS) * headSize);
+      }
+    }
+  }
+
   /** Makes a slot ready for a new sequence: its window is added to, so it begins with zeros. */
   open(slot: number): void {
     this.#fillSlot(this.#window, slot, WINDOW_TOKENS);

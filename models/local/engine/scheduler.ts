@@ -90,9 +90,9 @@ export class Scheduler {
     return this.#usedPages() / this.#pageLimit();
   }
 
-  /** Cached length of each running sequence, by slot. */
-  get lengths(): number[] {
-    return this.#running().map(({ computed }) => computed);
+  /** The running sequences in the order of their slots, and how many positions their caches hold. */
+  get slots(): readonly { readonly id: string; readonly computed: number }[] {
+    return this.#running();
   }
 
   /** @returns false when the queue is full; the request is not taken then. */
@@ -136,6 +136,15 @@ export class Scheduler {
       return;
     }
     for (const sequence of this.#decoding) if (step.ids.includes(sequence.id)) sequence.computed++;
+  }
+
+  /** Says that the cache holds the first `count` tokens of a sequence already, whose prefill was about to begin. */
+  skip(id: string, count: number): void {
+    const sequence = this.#prefilling.find((candidate) => candidate.id === id);
+    if (sequence === undefined) return;
+    sequence.computed = count;
+    sequence.served = 0;
+    this.#lastType = 'decode'; // it has not had its turn
   }
 
   /** Says that a token was sampled for a sequence whose known tokens are all computed. */

@@ -1,10 +1,9 @@
 import type { ModelFolder } from '../convert/model-folder.ts';
-import type { EngineEvent, EngineRequest, EngineStatus } from './engine.ts';
-import type { SchedulerLimits } from './scheduler.ts';
+import type { EngineEvent, EngineLimits, EngineRequest, EngineStatus } from './engine.ts';
 
 export interface WorkerOptions {
   readonly model: ModelFolder;
-  readonly limits: SchedulerLimits;
+  readonly limits: EngineLimits;
   readonly threads: number;
   readonly profilePrefix: string | undefined;
 }

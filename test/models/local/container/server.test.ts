@@ -186,6 +186,25 @@ describe('POST /invocations', () => {
     expect(text.choices[0]?.prompt_token_ids).not.toContain(258); // typed text is never a control token
   });
 
+  it('computes a known beginning once: same ids, shown in usage and metrics, apart for each salt', async () => {
+    const prompt = Array.from({ length: 200 }, (_, i) => (i * 7) % 256);
+    const body = { ...GREEDY, prompt, max_tokens: 8 };
+    const cachedTokens = async (more: object) => {
+      const { answer } = await complete({ ...body, ...more });
+      return [answer.usage.prompt_tokens_details?.cached_tokens, answer.choices[0]?.token_ids];
+    };
+    const [first, ids] = await cachedTokens({});
+    expect(first).toBe(0);
+    expect(await cachedTokens({})).toEqual([192, ids]);
+    expect(await cachedTokens({ cache_salt: 'tenant' })).toEqual([0, ids]);
+    expect(await cachedTokens({ cache_salt: 'tenant' })).toEqual([192, ids]);
+    expect((await cachedTokens({ prompt: [...prompt.slice(0, 100), 1, 2, 3] }))[0]).toBe(64);
+    const both = await Promise.all([cachedTokens({ cache_salt: 'pair' }), cachedTokens({ cache_salt: 'pair' })]);
+    expect(both.map(([, pairIds]) => pairIds)).toEqual([ids, ids]);
+    const metrics = await (await fetch(`${container.url}/metrics`)).text();
+    expect(metrics).toMatch(/^vllm:prefix_cache_hits_total\{model_name="tiny"\} [1-9]\d*$/m);
+  });
+
   it('clamps max_tokens to the room that is left, in silence', async () => {
     const { answer } = await complete({ ...GREEDY, prompt: new Array(250).fill(65), max_tokens: 100 });
     expect(answer).toMatchObject({ choices: [{ finish_reason: 'length' }], usage: { completion_tokens: 6, total_tokens: 256 } });

@@ -82,7 +82,7 @@ class Simulation {
     expect(new Set(ids).size).toBe(ids.length);
     for (const [i, id] of ids.entries()) {
       const slot = step.type === 'prefill' ? step.slot : i;
-      const cached = this.scheduler.lengths[slot] ?? -1;
+      const cached = this.scheduler.slots[slot]?.computed ?? -1;
       const rows = (this.#slots[slot] ?? []).slice(0, cached);
       expect(rows).toEqual(Array.from({ length: cached }, (_, position) => `${id}:${position}`));
       const count = step.type === 'prefill' ? step.count : 1;
