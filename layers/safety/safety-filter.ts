@@ -49,6 +49,8 @@ export interface SafetyFilter {
   /** Judges a whole text: everything is found and nothing stops at a block. */
   check(text: string, direction: Direction): CheckedText;
   reviewedCheck(text: string, direction: Direction, signal?: AbortSignal): Promise<CheckedText>;
+  /** The exact rules alone, without classifiers: for text that is trusted but may hold secrets. */
+  checkRules(text: string, direction: Direction): CheckedText;
   stream(direction: Direction): SafetyStream;
   reviewedStream(direction: Direction): ReviewedStream;
 }
@@ -57,13 +59,13 @@ export interface SafetyFilter {
 export function createSafetyFilter(policy: SafetyPolicy, resources: SafetyResources = {}): SafetyFilter {
   const recognisers = createRecognisers(policy.settings.phoneCountries);
   const reviewers = resources.reviewers ?? [];
-  const createScanner = (direction: Direction, options: { inspectsOnly?: boolean; isReviewed?: boolean }) =>
+  const createScanner = (direction: Direction, options: { inspectsOnly?: boolean; isReviewed?: boolean; isByRulesOnly?: boolean }) =>
     new StreamScanner({
       policy,
       direction,
       recognisers,
       denylists: resources.denylists ?? [],
-      classifier: resources.classifier,
+      classifier: options.isByRulesOnly === true ? undefined : resources.classifier,
       inspectsOnly: options.inspectsOnly === true,
       ...(options.isReviewed === true && { needsReview: (scores) => reviewers.some((reviewer) => isUndecided(reviewer, scores)) }),
     });
@@ -71,6 +73,12 @@ export function createSafetyFilter(policy: SafetyPolicy, resources: SafetyResour
     policy,
     check(text, direction) {
       const scanner = createScanner(direction, { inspectsOnly: true });
+      scanner.append(text);
+      scanner.finish();
+      return { redactedText: scanner.release(), verdict: scanner.verdict() };
+    },
+    checkRules(text, direction) {
+      const scanner = createScanner(direction, { inspectsOnly: true, isByRulesOnly: true });
       scanner.append(text);
       scanner.finish();
       return { redactedText: scanner.release(), verdict: scanner.verdict() };

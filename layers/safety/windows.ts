@@ -1,7 +1,10 @@
 /**
  * Windows that classifiers judge: sentences, and never longer than `longestWindow`. They end at places that the text alone decides, so that
- * no chunking can change a verdict. A window is judged together with the one before it: an attack may need two sentences.
+ * no chunking can change a verdict. A window is judged alone, because other sentences would dilute it, and together with the one before it,
+ * because an attack may need two sentences.
  */
+
+import { FoldedText } from './text/folded-text.ts';
 
 /** Folded characters. */
 export const longestWindow = 200;
@@ -37,4 +40,24 @@ export class WindowCutter {
     if (end > 0) this.#start = end;
     return end;
   }
+}
+
+/** Every text that a classifier judges on a stream: each window folded, alone and with the one before it. */
+export function readWindows(raw: string): string[] {
+  const text = new FoldedText();
+  for (let index = 0; index < raw.length; index += 1) text.push(raw.charCodeAt(index));
+  text.end();
+  const cutter = new WindowCutter();
+  const windows: string[] = [];
+  let previous = 0;
+  let current = 0;
+  for (let index = 0; index < text.length; index += 1) {
+    const end = index + 1 === text.length ? text.length : cutter.advance(index, text.at(index));
+    if (end < 0) continue;
+    windows.push(text.slice(current, end));
+    if (previous < current) windows.push(text.slice(previous, end));
+    previous = current;
+    current = end;
+  }
+  return windows;
 }

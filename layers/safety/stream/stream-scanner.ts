@@ -5,7 +5,7 @@
  * Held back is the least that can still matter: from the first character that may belong to an undecided match (the open run, the state of
  * the denylist's automaton, a PEM header that has begun), and in `hold` from the start of the window that has no verdict yet.
  */
-import { classifiedCategories, maxScores, type Scores } from '../categories.ts';
+import { type ClassifiedCategory, classifiedCategories, maxScores, moderationCategories, type Scores } from '../categories.ts';
 import { type CompiledDenylist, DenylistTracker } from '../exact/denylist.ts';
 import { PrivateKeyTracker } from '../exact/private-key-tracker.ts';
 import type { Recogniser } from '../exact/run.ts';
@@ -38,6 +38,8 @@ export interface WindowReview {
 
 /** A window whose score comes this near to its threshold makes `cut` hold the next ones. */
 const warningShare = 0.6;
+/** Folded characters of a whole text that are judged at once. */
+const longestWhole = 20_000;
 
 export class StreamScanner {
   readonly #parts: ScannerParts;
@@ -129,6 +131,7 @@ export class StreamScanner {
     this.#privateKey.end(this.#processed);
     for (const denylist of this.#denylists) denylist.end();
     if (this.#judges && !this.isBlocked && this.#currentWindow < this.#processed) this.#judgeWindow(this.#processed);
+    if (this.#judges && this.#parts.inspectsOnly === true) this.#judgeWhole();
     return this.#review;
   }
 
@@ -172,10 +175,28 @@ export class StreamScanner {
   }
 
   #judgeWindow(end: number): void {
+    const { classifier } = this.#parts;
     const text = this.#text.slice(this.#previousWindow, end);
-    const scores = this.#parts.classifier?.score(text) ?? {};
+    const alone = classifier?.score(this.#text.slice(this.#currentWindow, end)) ?? {};
+    const scores = this.#previousWindow < this.#currentWindow ? maxScores(alone, classifier?.score(text) ?? {}) : alone;
     if (this.#parts.needsReview?.(scores) === true) this.#review = { text, scores, end };
     else this.#applyScores(scores, end);
+  }
+
+  /**
+   * Abuse is often a matter of tone, and a check sees the whole text: the mean of the worst window's log-odds and the whole's ranks better than
+   * either. A stream cannot wait for it, and an attack must not hide in a long text, so streams and the other categories go by windows.
+   */
+  #judgeWhole(): void {
+    const whole = this.#parts.classifier?.score(this.#text.slice(0, Math.min(this.#processed, longestWhole))) ?? {};
+    const scores: Partial<Record<ClassifiedCategory, number>> = { ...this.#scores };
+    for (const category of moderationCategories) {
+      const window = scores[category];
+      const score = whole[category];
+      if (window !== undefined && score !== undefined && !category.startsWith('illicit'))
+        scores[category] = sigmoid((logit(window) + logit(score)) / 2);
+    }
+    this.#scores = scores;
   }
 
   #applyScores(scores: Scores, end: number): void {
@@ -255,6 +276,9 @@ export class StreamScanner {
 }
 
 const isReplaced = (action: Action) => action === 'redact' || action === 'block';
+
+const logit = (probability: number) => Math.log((probability + 1e-9) / (1 - probability + 1e-9));
+const sigmoid = (odds: number) => 1 / (1 + Math.exp(-odds));
 
 /** What stands in place of a piece that was redacted. */
 export function labelFor(kind: SpanKind): string {
