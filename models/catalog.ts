@@ -114,7 +114,7 @@ export const catalog: readonly ServedModel[] = [
     id: 'smollm2-135m-instruct',
     created: 1_730_419_200,
     ownedBy: 'huggingfacetb',
-    tokenizer: { folder: 'smollm2', digest: 'aa388de6ba23c2a41cf38b693eeb26eb187347986e8c331fdc133f4d628f0c40' },
+    tokenizer: { folder: 'smollm2', digest: '4e197f0659f979c8b31fe48302c46efde8831fa8dc52b933391ef7a0fc9640b1' },
     contextLength: 8192,
     stopTokenIds: [2],
     endpoint: { name: 'penstock-gpt', inferenceComponent: 'smollm2-135m-instruct' },

@@ -17,7 +17,7 @@ export interface Merge {
 }
 
 export interface VocabularySource {
-  readonly settings: VocabularySettings;
+  readonly settings: Omit<VocabularySettings, 'longestToken'>;
   /** Bytes by id, control tokens included; `undefined` is an id without a token. */
   readonly tokens: readonly (Uint8Array | undefined)[];
   readonly controlTokens: readonly { readonly id: number; readonly special: boolean }[];
@@ -32,7 +32,7 @@ export interface VocabularySource {
 const UNICODE_17_NUMBERS = [...Array(10).keys()].map((digit) => 0x11de0 + digit).concat(0x16ff4, 0x16ff5, 0x16ff6);
 
 const MAX_TOKENS = 2 ** 22;
-/** The encoder relies on a token being much shorter than its window. */
+/** Bounds the time that one step of the encoder takes. */
 const MAX_TOKEN_BYTES = 1024;
 
 /** @throws {VocabularyError} a vocabulary that cannot be reproduced exactly. */
@@ -50,6 +50,7 @@ export function compileVocabulary(source: VocabularySource): Uint8Array {
   }
 
   const mergePairs = new Uint32Array(tokens.length * 2).fill(NO_TOKEN);
+  /** 0 for a single byte, else one more than its merge's rank. */
   const ranks = new Uint32Array(tokens.length);
   const pieces: number[] = [];
   const merged: number[] = [];
@@ -63,7 +64,7 @@ export function compileVocabulary(source: VocabularySource): Uint8Array {
     const last = findLastMerge(bytes, byteTokens, source.findMerge);
     if (last?.id === id) {
       mergePairs.set([last.left, last.right], id * 2);
-      ranks[id] = last.rank;
+      ranks[id] = last.rank + 1;
       merged.push(id);
       pieces.push(id);
     } else if (source.wholePieces) {
@@ -76,25 +77,59 @@ export function compileVocabulary(source: VocabularySource): Uint8Array {
   const tokenBytes = new Uint8Array(tokenOffsets[tokens.length] as number);
   for (const [id, bytes] of tokens.entries()) if (bytes !== undefined) tokenBytes.set(bytes, tokenOffsets[id]);
 
+  // The parts of a token come from earlier merges, but for the odd token that some vocabularies have.
+  const irregular = new Uint8Array(tokens.length);
+  for (const id of merged.toSorted((a, b) => (tokens[a]?.length ?? 0) - (tokens[b]?.length ?? 0))) {
+    const parts = [mergePairs[id * 2] as number, mergePairs[id * 2 + 1] as number];
+    const late = parts.some((part) => irregular[part] === 1 || (ranks[part] as number) >= (ranks[id] as number));
+    if (late) irregular[id] = 1;
+  }
   const idBits = idBitsFor(tokens.length);
-  const spanHash = (id: number) => hashBytes(tokenBytes, tokenOffsets[id] as number, tokenOffsets[id + 1] as number);
   const pairHash = (id: number) => hashPair(mergePairs[id * 2] as number, mergePairs[id * 2 + 1] as number);
   const classes = buildCharacterClasses(settings.preTokenizer === 'gpt2-digits' ? UNICODE_17_NUMBERS : []);
-  const inRankOrder = merged.every((id, index) => index === 0 || (ranks[merged[index - 1] as number] as number) < (ranks[id] as number));
+  const byId = [...pieces].sort((a, b) => a - b).map((id) => ranks[id] as number);
+  const inRankOrder = byId.every((rank, index) => index === 0 || rank === 0 || rank > (byId[index - 1] as number));
   const controlTokens = source.controlTokens.map(({ id, special }) => id * 2 + (special ? 1 : 0)).sort((a, b) => a - b);
   return writeVocabulary({
-    settings,
+    settings: { ...settings, longestToken: pieces.reduce((longest, id) => Math.max(longest, tokens[id]?.length ?? 0), 1) },
     tokenOffsets,
     tokenBytes,
     controlTokens: Uint32Array.from(controlTokens),
-    tokenSlots: buildHashTable(pieces, spanHash, idBits),
+    tokenSlots: buildHashTable(listBeginnings(pieces, tokens), idBits),
     mergePairs,
-    mergeSlots: buildHashTable(merged, pairHash, idBits),
+    mergeSlots: buildHashTable(
+      merged.map((id) => ({ id, hash: pairHash(id) })),
+      idBits,
+    ),
     mergeRanks: inRankOrder ? new Uint32Array(0) : ranks,
+    irregularTokens: Uint32Array.from(merged.filter((id) => irregular[id] === 1)),
     byteTokens,
     classBlocks: classes.blocks,
     classRows: classes.rows,
   });
+}
+
+/** Every piece with its hash, and every beginning of a piece that is none, under the id after the last. */
+function listBeginnings(pieces: readonly number[], tokens: readonly (Uint8Array | undefined)[]): readonly { id: number; hash: number }[] {
+  const idOf = new Map<string, number>();
+  const entries: { id: number; hash: number }[] = [];
+  const spell = (bytes: Uint8Array) => Buffer.from(bytes).toString('latin1');
+  for (const id of pieces) {
+    const bytes = tokens[id] ?? new Uint8Array();
+    idOf.set(spell(bytes), id);
+    entries.push({ id, hash: hashBytes(bytes, 0, bytes.length) });
+  }
+  // The beginnings come after the tokens: so no beginning with the same hash can stand before a token in the table and hide it.
+  for (const [spelled, id] of [...idOf]) {
+    const bytes = tokens[id] ?? new Uint8Array();
+    for (let length = bytes.length - 1; length > 1; length--) {
+      const beginning = spelled.slice(0, length);
+      if (idOf.has(beginning)) continue;
+      idOf.set(beginning, tokens.length);
+      entries.push({ id: tokens.length, hash: hashBytes(bytes, 0, length) });
+    }
+  }
+  return entries;
 }
 
 interface LastMerge extends Merge {

@@ -3,10 +3,6 @@
  * everything is forgotten at once, so a caller that sends ever new words costs a refill and never memory. Nothing is allocated until the
  * first piece is added.
  */
-const SLOT_BITS = 15;
-const MAX_ENTRIES = 2 ** (SLOT_BITS - 1);
-const KEY_BYTES = 2 ** 20;
-const ID_COUNT = 2 ** 18;
 /** Longer pieces rarely come again. */
 const MAX_PIECE_BYTES = 192;
 
@@ -18,12 +14,26 @@ export class PieceCache {
   #keys = new Uint8Array(0);
   #ids = new Uint32Array(0);
   #count = 0;
+  readonly #maxEntries: number;
+  readonly #maxKeyBytes: number;
+  readonly #slotBits: number;
+
+  /**
+   * @param maxEntries a power of two.
+   * @param maxKeyBytes bytes of all pieces together; there is room for half as many ids.
+   */
+  constructor(maxEntries: number, maxKeyBytes: number) {
+    this.#maxEntries = maxEntries;
+    this.#maxKeyBytes = maxKeyBytes;
+    this.#slotBits = 32 - Math.clz32(maxEntries);
+  }
 
   /** @returns the entry's number, or -1. */
   find(bytes: Uint8Array, start: number, end: number, hash: number): number {
     const slots = this.#slots;
     if (slots.length === 0) return -1;
-    for (let slot = hash >>> (32 - SLOT_BITS); ; slot = (slot + 1) & (2 ** SLOT_BITS - 1)) {
+    const mask = slots.length - 1;
+    for (let slot = hash >>> (32 - this.#slotBits); ; slot = (slot + 1) & mask) {
       const entry = (slots[slot] as number) - 1;
       if (entry < 0) return -1;
       if (this.#hashes[entry] !== hash) continue;
@@ -55,7 +65,11 @@ export class PieceCache {
     if (this.#slots.length === 0) this.#allocate();
     let keyOffset = this.#keyOffsets[this.#count] as number;
     let idOffset = this.#idOffsets[this.#count] as number;
-    if (this.#count === MAX_ENTRIES || keyOffset + length > KEY_BYTES || idOffset + idsEnd - idsStart > ID_COUNT) {
+    if (
+      this.#count === this.#maxEntries ||
+      keyOffset + length > this.#maxKeyBytes ||
+      idOffset + idsEnd - idsStart > this.#maxKeyBytes / 2
+    ) {
       this.#slots.fill(0);
       this.#count = 0;
       keyOffset = 0;
@@ -68,17 +82,18 @@ export class PieceCache {
     this.#hashes[entry] = hash;
     this.#keyOffsets[entry + 1] = keyOffset;
     this.#idOffsets[entry + 1] = idOffset;
-    let slot = hash >>> (32 - SLOT_BITS);
-    while (this.#slots[slot] !== 0) slot = (slot + 1) & (2 ** SLOT_BITS - 1);
+    let slot = hash >>> (32 - this.#slotBits);
+    const mask = this.#slots.length - 1;
+    while (this.#slots[slot] !== 0) slot = (slot + 1) & mask;
     this.#slots[slot] = entry + 1;
   }
 
   #allocate(): void {
-    this.#slots = new Uint32Array(2 ** SLOT_BITS);
-    this.#hashes = new Int32Array(MAX_ENTRIES);
-    this.#keyOffsets = new Uint32Array(MAX_ENTRIES + 1);
-    this.#idOffsets = new Uint32Array(MAX_ENTRIES + 1);
-    this.#keys = new Uint8Array(KEY_BYTES);
-    this.#ids = new Uint32Array(ID_COUNT);
+    this.#slots = new Uint32Array(2 ** this.#slotBits);
+    this.#hashes = new Int32Array(this.#maxEntries);
+    this.#keyOffsets = new Uint32Array(this.#maxEntries + 1);
+    this.#idOffsets = new Uint32Array(this.#maxEntries + 1);
+    this.#keys = new Uint8Array(this.#maxKeyBytes);
+    this.#ids = new Uint32Array(this.#maxKeyBytes / 2);
   }
 }

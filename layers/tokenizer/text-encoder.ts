@@ -2,8 +2,7 @@
  * Runs plain text through the pre-tokenizer and the byte pair encoder in steps of bounded work. Text is taken in chunks, cut only where
  * every pre-tokenizer cuts and no normalization joins: before ` x` after a visible character, and before `x` after a line feed.
  */
-import type { BytePairEncoder, LongPiece } from './byte-pair-encoder.ts';
-import { WINDOW_BYTES } from './byte-pair-encoder.ts';
+import type { BytePairEncoder, PieceSearch } from './byte-pair-encoder.ts';
 import { normalizeNfc } from './hugging-face-nfc.ts';
 import type { PieceScanner } from './pre-tokenizer.ts';
 import type { VocabularySettings } from './vocabulary-file.ts';
@@ -22,7 +21,7 @@ export interface EncodingRun {
   bytes: Uint8Array;
   at: number;
   end: number;
-  longPiece: LongPiece | undefined;
+  search: PieceSearch | undefined;
 }
 
 export class PlainTextEncoder {
@@ -38,19 +37,14 @@ export class PlainTextEncoder {
 
   begin(text: string): EncodingRun {
     const needsSpace = this.#settings.addPrefixSpace && text !== '' && !/^\p{White_Space}/u.test(text);
-    return { text: needsSpace ? ` ${text}` : text, taken: 0, bytes: new Uint8Array(0), at: 0, end: 0, longPiece: undefined };
+    return { text: needsSpace ? ` ${text}` : text, taken: 0, bytes: new Uint8Array(0), at: 0, end: 0, search: undefined };
   }
 
   /** Does a bounded amount of work. @returns true when the run is done. */
   step(run: EncodingRun): boolean {
     const encoder = this.#encoder;
-    if (run.longPiece !== undefined) {
-      for (let windows = STEP_BYTES / WINDOW_BYTES; windows > 0; windows--) {
-        if (encoder.continueLongPiece(run.longPiece)) {
-          run.longPiece = undefined;
-          break;
-        }
-      }
+    if (run.search !== undefined) {
+      if (encoder.continueSearch(run.search)) run.search = undefined;
       return false;
     }
     if (run.at === run.end) {
@@ -63,13 +57,9 @@ export class PlainTextEncoder {
     let at = run.at;
     while (at < pause) {
       const pieceEnd = scan(bytes, at, end);
-      if (pieceEnd - at > WINDOW_BYTES) {
-        run.longPiece = encoder.beginLongPiece(bytes, at, pieceEnd);
-        at = pieceEnd;
-        break;
-      }
-      encoder.encodePiece(bytes, at, pieceEnd);
+      run.search = encoder.encodePiece(bytes, at, pieceEnd);
       at = pieceEnd;
+      if (run.search !== undefined) break;
     }
     run.at = at;
     return false;

@@ -25,6 +25,7 @@ const SECTIONS = [
   'mergePairs',
   'mergeSlots',
   'mergeRanks',
+  'irregularTokens',
   'byteTokens',
   'classBlocks',
   'classRows',
@@ -38,6 +39,8 @@ export interface VocabularySettings {
   readonly normalization: 'none' | 'nfc';
   /** Hugging Face's `add_prefix_space`: a space is put before text that does not begin with white space. */
   readonly addPrefixSpace: boolean;
+  /** Bytes of the longest token that text can become. */
+  readonly longestToken: number;
   readonly bosToken?: string;
   readonly eosToken?: string;
   /** Ids that the model's own tokenizer puts before and after a plain prompt when special tokens are asked for. */
@@ -52,14 +55,16 @@ export interface Vocabulary {
   readonly tokenBytes: Uint8Array;
   /** Added tokens, ascending: `id * 2 + 1` for those that decoding can skip (Hugging Face's `special`), `id * 2` for the others. */
   readonly controlTokens: Uint32Array;
-  /** Hash table of the tokens that a whole piece can be. */
+  /** Hash table of the tokens that a whole piece can be, and of their beginnings of two bytes and more (as id N). */
   readonly tokenSlots: Uint32Array;
   /** Left and right id of the one merge that makes each token; both 0xffffffff where no merge does. */
   readonly mergePairs: Uint32Array;
   /** Hash table of those merges by their two ids. */
   readonly mergeSlots: Uint32Array;
-  /** Rank of each token's merge, lower first; empty when the id itself is the rank. */
+  /** Place of each token's merge in their order, 0 for a single byte; empty when the ids have that order. */
   readonly mergeRanks: Uint32Array;
+  /** Tokens in whose making a later merge than the last took part: their ranks do not tell the order of their merges. */
+  readonly irregularTokens: Uint32Array;
   /** The token of each byte; 0xffffffff where the vocabulary has none. */
   readonly byteTokens: Uint32Array;
   readonly classBlocks: Uint8Array;
@@ -131,6 +136,7 @@ export function readVocabulary(file: Uint8Array): { readonly vocabulary: Vocabul
       mergePairs: words('mergePairs'),
       mergeSlots: words('mergeSlots'),
       mergeRanks: words('mergeRanks'),
+      irregularTokens: words('irregularTokens'),
       byteTokens: words('byteTokens'),
       classBlocks: section('classBlocks'),
       classRows: section('classRows'),
