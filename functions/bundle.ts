@@ -1,33 +1,73 @@
 /**
- * Bundles each function into a folder of its own, ready to be a Lambda asset: `dist/functions/NAME/index.mjs`. `npm run build` makes them
- * all; `infra` and the tests call `bundleFunction`, so that what is tested is what is deployed.
+ * Bundles each function into a folder of its own, ready to be a Lambda asset: `dist/functions/NAME`. `npm run build` makes them all; `infra`
+ * and the tests use the same bundles, so that what is tested is what is deployed.
  */
-import { rm } from 'node:fs/promises';
-import { join, resolve } from 'node:path';
+import { cp, rm } from 'node:fs/promises';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { build } from 'esbuild';
+import { build, type Plugin } from 'esbuild';
 
-/** Each function's name and entry. */
-export const FUNCTIONS = { 'event-function': 'gateway/event-function.ts' } as const;
+interface FunctionBundle {
+  readonly entry: string;
+  /** Where the bundle lies in the asset. */
+  readonly file: string;
+  /** What lies in the asset as it lies in the project. */
+  readonly files: readonly string[];
+}
+
+/** An event function gets the tokenizers as a layer; a web function has no layers, so they lie where its code looks by itself. */
+export const FUNCTIONS = {
+  'event-function': { entry: 'functions/gateway/event-function.ts', file: 'index.mjs', files: [] },
+  'web-function': { entry: 'functions/gateway/web-function.ts', file: 'functions/gateway/index.mjs', files: ['models/tokenizers'] },
+} as const satisfies Record<string, FunctionBundle>;
 
 export type FunctionName = keyof typeof FUNCTIONS;
 
-const here = fileURLToPath(new URL('.', import.meta.url));
-export const BUNDLES_FOLDER = join(here, '../dist/functions');
+const project = fileURLToPath(new URL('..', import.meta.url));
+export const BUNDLES_FOLDER = join(project, 'dist/functions');
 
 /** Packages of the AWS SDK are CommonJS in parts, and ask for `require`, which an ES module lacks. */
 const CREATE_REQUIRE = "import{createRequire}from'node:module';const require=createRequire(import.meta.url);";
 
 /**
- * Bundles one entry (a path from `functions/`), dependencies included, minified, with its source map beside it.
+ * Lambda gives a function its credentials in the environment and renews them there. The SDK's default chain would bring sign-on, profiles,
+ * processes and metadata servers along, a seventh of the bundle.
+ */
+const credentialsFromEnvironment: Plugin = {
+  name: 'credentials-from-environment',
+  setup(build) {
+    build.onResolve({ filter: /^@aws-sdk\/credential-provider-node$/ }, ({ resolveDir }) => ({
+      path: 'credentials',
+      namespace: 'lambda',
+      pluginData: resolveDir,
+    }));
+    build.onLoad({ filter: /.*/, namespace: 'lambda' }, ({ pluginData }) => ({
+      contents: "import { fromEnv } from '@aws-sdk/credential-provider-env'; export const defaultProvider = fromEnv;",
+      resolveDir: pluginData,
+    }));
+  },
+};
+
+/**
+ * Makes one function's asset.
+ * @returns the size of its bundle in bytes.
+ */
+export async function bundleFunction(name: FunctionName, folder = join(BUNDLES_FOLDER, name)): Promise<number> {
+  const { entry, file, files } = FUNCTIONS[name];
+  await rm(folder, { recursive: true, force: true });
+  for (const path of files) await cp(join(project, path), join(folder, path), { recursive: true });
+  return bundleEntry(join(project, entry), join(folder, file));
+}
+
+/**
+ * Bundles one entry, dependencies included, minified, with its source map beside it.
  * @returns the file's size in bytes.
  * @throws when an import cannot be resolved.
  */
-export async function bundleFunction(entry: string, folder: string): Promise<number> {
-  await rm(folder, { recursive: true, force: true });
+export async function bundleEntry(entry: string, file: string): Promise<number> {
   const result = await build({
-    entryPoints: [resolve(here, entry)],
-    outfile: join(folder, 'index.mjs'),
+    entryPoints: [entry],
+    outfile: file,
     bundle: true,
     platform: 'node',
     target: 'node24',
@@ -38,6 +78,7 @@ export async function bundleFunction(entry: string, folder: string): Promise<num
     sourcesContent: false,
     legalComments: 'none',
     banner: { js: CREATE_REQUIRE },
+    plugins: [credentialsFromEnvironment],
     metafile: true,
     logLevel: 'silent',
   });
@@ -45,8 +86,7 @@ export async function bundleFunction(entry: string, folder: string): Promise<num
 }
 
 if (import.meta.main) {
-  for (const [name, entry] of Object.entries(FUNCTIONS)) {
-    const bytes = await bundleFunction(entry, join(BUNDLES_FOLDER, name));
-    process.stdout.write(`${name}: ${Math.round(bytes / 1000)} kB\n`);
+  for (const name of Object.keys(FUNCTIONS) as FunctionName[]) {
+    process.stdout.write(`${name}: ${Math.round((await bundleFunction(name)) / 1000)} kB\n`);
   }
 }

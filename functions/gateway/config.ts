@@ -75,6 +75,8 @@ export const ENVIRONMENT = {
   HOST: 'address of the server; default 127.0.0.1',
   PORT: 'port of the server; default 8080',
   DRAIN_SECONDS: 'how long running streams may go on after SIGTERM or Ctrl-C; default 30',
+  AWS_LAMBDA_HTTP_ENDPOINT: 'address and port of the web function, HOST:PORT; set by Lambda',
+  DEADLINE_SECONDS: 'when the web function ends an answer, which must be before its timeout; default 530',
 } as const;
 
 type Environment = Readonly<Record<string, string | undefined>>;
@@ -108,6 +110,31 @@ export async function loadConfigWithSecrets(
     ...env,
     ...(key === undefined ? {} : { PENSTOCK_API_KEY: key }),
     ...(originSecret === undefined ? {} : { PENSTOCK_ORIGIN_SECRET_SHA256: sha256(originSecret) }),
+  });
+}
+
+/** What the web function reads on top. */
+export interface WebFunctionConfig extends GatewayConfig {
+  readonly host: string;
+  readonly port: number;
+  readonly deadlineMs: number;
+  readonly drainSeconds: number;
+}
+
+/** Reads what the web function needs. */
+export async function loadWebFunctionConfig(
+  getSecret: (arn: string) => Promise<string>,
+  env: Environment = process.env,
+): Promise<WebFunctionConfig> {
+  const read = new Reader(env);
+  const [, host = '', port = ''] = /^(.+):(\d{1,5})$/.exec(env['AWS_LAMBDA_HTTP_ENDPOINT'] ?? '') ?? [];
+  if (host === '') read.problem('AWS_LAMBDA_HTTP_ENDPOINT must be HOST:PORT, as Lambda sets it');
+  return read.finish({
+    ...(await loadConfigWithSecrets(getSecret, env)),
+    host: host.replace(/^\[(.*)\]$/, '$1'),
+    port: Number(port),
+    deadlineMs: read.integer('DEADLINE_SECONDS', 530, 1, 900) * 1000,
+    drainSeconds: read.integer('DRAIN_SECONDS', 30, 0, 3600),
   });
 }
 

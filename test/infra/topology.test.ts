@@ -2,7 +2,7 @@ import { App, type Stack } from 'aws-cdk-lib';
 import { Match, Template } from 'aws-cdk-lib/assertions';
 import { Bucket, CfnBucket } from 'aws-cdk-lib/aws-s3';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { BUNDLES_FOLDER, bundleFunction, FUNCTIONS } from '../../functions/bundle.ts';
+import { bundleFunction, FUNCTIONS, type FunctionName } from '../../functions/bundle.ts';
 import { ENVIRONMENT } from '../../functions/gateway/config.ts';
 import { ORIGIN_SECRET_HEADER } from '../../functions/gateway/middleware/verify-origin.ts';
 import { buildApp } from '../../infra/build-app.ts';
@@ -33,7 +33,7 @@ async function synthesise(
 }
 
 beforeAll(async () => {
-  for (const [name, entry] of Object.entries(FUNCTIONS)) await bundleFunction(entry, `${BUNDLES_FOLDER}/${name}`);
+  for (const name of Object.keys(FUNCTIONS) as FunctionName[]) await bundleFunction(name);
   demo = await synthesise({});
   production = await synthesise({ profile: 'production', regions: REGIONS, domain, alarmEmail: 'ops@example.com', monthlyBudget: 5000 });
 });

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { bundleFunction, FUNCTIONS } from '../../../functions/bundle.ts';
+import { bundleFunction } from '../../../functions/bundle.ts';
 import { TEST_KEY } from '../../support/gateway.ts';
 import { functionUrlEvent } from '../../support/lambda-runtime-api.ts';
 import { type RunningFunction, runLambdaFunction } from '../../support/run-lambda-function.ts';
@@ -25,7 +25,7 @@ let environment: Record<string, string>;
 
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'penstock-event-function-'));
-  const bytes = await bundleFunction(FUNCTIONS['event-function'], folder);
+  const bytes = await bundleFunction('event-function', folder);
   expect(bytes).toBeLessThanOrEqual(600_000);
   container = await startScriptedContainer();
   runtime = await startTestRuntime({
@@ -38,6 +38,8 @@ beforeAll(async () => {
     AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME: runtime.url,
     PENSTOCK_API_KEY_HASHES: sha256(TEST_KEY),
     PENSTOCK_ORIGIN_SECRET_SHA256: sha256(ORIGIN_SECRET),
+    MAX_WAITING: '0', // what fails is told at once
+    MAX_RETRIES: '0',
     PENSTOCK_TOKENIZERS: fileURLToPath(new URL('../../../models/tokenizers', import.meta.url)),
   };
   running = await runLambdaFunction(folder, environment);

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { bundleFunction } from '../../../functions/bundle.ts';
+import { bundleEntry } from '../../../functions/bundle.ts';
 import { createFunctionUrlHandler, type LambdaStreaming } from '../../../functions/gateway/function-url.ts';
 import { functionUrlEvent } from '../../support/lambda-runtime-api.ts';
 import { type RunningFunction, runLambdaFunction } from '../../support/run-lambda-function.ts';
@@ -41,7 +41,7 @@ class Gates {
 
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'penstock-probe-'));
-  await bundleFunction(fileURLToPath(new URL('../../support/probe-function.ts', import.meta.url)), folder);
+  await bundleEntry(fileURLToPath(new URL('../../support/probe-function.ts', import.meta.url)), join(folder, 'index.mjs'));
   gates = new Gates();
   gates.server.listen(0, '127.0.0.1');
   await once(gates.server, 'listening');
