@@ -12,6 +12,7 @@ import { createApiKey, getLimits, listApiKeys, revokeApiKey, rotateApiKey, setLi
 import { answerGeneration } from './routes/answer-generation.ts';
 import { chatCompletions } from './routes/chat-completions.ts';
 import { classify } from './routes/classify.ts';
+import { createClientSecret, revokeClientSecret } from './routes/client-secrets.ts';
 import { completions } from './routes/completions.ts';
 import {
   addConversationItems,
@@ -77,13 +78,19 @@ export function createApp(services: Services, config: GatewayConfig, isDraining:
   app.notFound((c) => errorResponse(new RouteNotFoundError(c.req.method, c.req.path), c.get('requestId')));
 
   app.get('/healthz', (c) => c.json({ status: 'ok' }));
+  app.get('/.well-known/jwks.json', async (c) => c.json(await room.clientSecrets.signingKeys.jwks()));
   app.get('/readyz', (c) => {
     if (isDraining()) throw new DrainingError();
     return c.json({ status: 'ready' });
   });
 
   for (const path of ['/v1/*', ...UNVERSIONED]) {
-    app.use(path, verifyOrigin(config.originSecretHash), limitBody(config.maxBodyBytes), authenticate(room.keys));
+    app.use(
+      path,
+      verifyOrigin(config.originSecretHash),
+      limitBody(config.maxBodyBytes),
+      authenticate(room.keys, room.clientSecrets, config.publicOrigin),
+    );
   }
   const generate = requireScope('generate');
   app.post('/v1/chat/completions', generate, (c) => answerGeneration(c, room, chatCompletions));
@@ -101,9 +108,9 @@ export function createApp(services: Services, config: GatewayConfig, isDraining:
 
   app.post('/v1/responses', generate, (c) => createResponse(c, room));
   app.post('/v1/responses/input_tokens', async (c) => c.json(await countInputTokens(c, services)));
-  app.get('/v1/responses/:id', async (c) => c.json(await getResponse(c, services)));
-  app.delete('/v1/responses/:id', async (c) => c.json(await deleteResponse(c, services)));
-  app.post('/v1/responses/:id/cancel', async (c) => c.json(await cancelResponse(c, services)));
+  app.get('/v1/responses/:id', (c) => getResponse(c, room));
+  app.delete('/v1/responses/:id', (c) => deleteResponse(c, room));
+  app.post('/v1/responses/:id/cancel', (c) => cancelResponse(c, room));
   app.get('/v1/responses/:id/input_items', async (c) => c.json(await listInputItems(c, services)));
   app.post('/v1/conversations', async (c) => c.json(await createConversation(c, services)));
   app.get('/v1/conversations/:id', async (c) => c.json(await getConversation(c, services)));
@@ -124,6 +131,9 @@ export function createApp(services: Services, config: GatewayConfig, isDraining:
     app.get(`/v1/admin/${owner}s/:id/limits`, admin, (c) => getLimits(c, room, owner));
     app.put(`/v1/admin/${owner}s/:id/limits`, admin, (c) => setLimits(c, room, owner));
   }
+  const clients = requireScope('client_secrets');
+  app.post('/v1/client_secrets', clients, (c) => createClientSecret(c, room));
+  app.delete('/v1/client_secrets/:id', clients, (c) => revokeClientSecret(c, room));
   app.get('/v1/usage', (c) => getUsage(c, room));
   app.get('/v1/generations/:id/events', (c) => readEvents(c, room));
   app.post('/v1/generations/:id/cancel', (c) => cancelGeneration(c, room));
@@ -155,6 +165,8 @@ function allowBrowsers() {
       'openai-processing-ms',
       'retry-after',
       'x-penstock-generation',
+      'dpop-nonce',
+      'www-authenticate',
       ...['limit', 'remaining', 'reset'].flatMap((what) => [`x-ratelimit-${what}-requests`, `x-ratelimit-${what}-tokens`]),
     ],
     maxAge: 86_400,

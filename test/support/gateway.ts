@@ -3,7 +3,7 @@ import { createFolderTokenizerFiles } from '../../functions/drivers/folder-token
 import { createMemoryTable } from '../../functions/drivers/memory-table.ts';
 import { createRandomIds } from '../../functions/drivers/random-ids.ts';
 import { type App, createApp } from '../../functions/gateway/app.ts';
-import { loadConfig } from '../../functions/gateway/config.ts';
+import { type GatewayConfig, loadConfig } from '../../functions/gateway/config.ts';
 import { loadServedModels } from '../../functions/gateway/served-models.ts';
 import type { Endpoint, Log } from '../../functions/gateway/services.ts';
 
@@ -13,12 +13,14 @@ export const TEST_KEY = 'sk-test-0123456789';
 export async function createTestGateway(
   endpoint: Endpoint,
   environment: Readonly<Record<string, string>> = {},
+  /** As a function by default; `loadServerConfig` for what only a server does. */
+  load: (environment: Readonly<Record<string, string>>) => GatewayConfig = loadConfig,
 ): Promise<{
   app: App;
   logged: { level: string; event: string; fields: object }[];
   post: (path: string, body: unknown) => Promise<Response>;
 }> {
-  const config = loadConfig({ PENSTOCK_API_KEY_HASHES: createHash('sha256').update(TEST_KEY).digest('hex'), ...environment });
+  const config = load({ PENSTOCK_API_KEY_HASHES: createHash('sha256').update(TEST_KEY).digest('hex'), ...environment });
   const models = await loadServedModels(config.catalog, createFolderTokenizerFiles(config.tokenizersFolder));
   const logged: { level: string; event: string; fields: object }[] = [];
   const log: Log = { write: (level, event, fields = {}) => logged.push({ level, event, fields }) };

@@ -1,10 +1,11 @@
 /** Runs a response from its first event to its last, and keeps it when it is to be kept. */
+import { GenerationCancelledError } from '../errors.ts';
 import type { GenerationEvent } from '../pipeline/generation-request.ts';
 import type { Clock, Log } from '../services.ts';
 import type { ResponseEncoder, ResponseEvent } from './responses-events.ts';
 import type { ResponsePrompt, Stores } from './responses-prompt.ts';
 import { conversationIdOf, type ResponseBody } from './responses-request.ts';
-import { outputItems } from './responses-store.ts';
+import { outputItems, type StoredResponse } from './responses-store.ts';
 
 export interface ResponseRun {
   readonly body: ResponseBody;
@@ -14,6 +15,8 @@ export interface ResponseRun {
   readonly clock: Clock;
   readonly log: Log;
   readonly requestId: string;
+  /** Where the events of a response are kept that is made in the background. */
+  readonly generationId?: string;
 }
 
 /**
@@ -29,8 +32,9 @@ export async function* streamResponse(run: ResponseRun, events: AsyncIterable<Ge
     last = [...encoder.finish(seconds(run.clock))];
     await keep(run);
   } catch (error) {
-    log.write('error', 'stream-failed', { requestId, error: error instanceof Error ? error.name : 'unknown' });
-    last = [...encoder.fail(error, requestId)];
+    const isCancelled = error instanceof GenerationCancelledError;
+    if (!isCancelled) log.write('error', 'stream-failed', { requestId, error: error instanceof Error ? error.name : 'unknown' });
+    last = [...(isCancelled ? encoder.cancel() : encoder.fail(error, requestId))];
     await keep(run).catch(() => undefined); // it failed already, and the reader hears of that
   }
   yield* last;
@@ -46,14 +50,25 @@ export async function answerResponse(run: ResponseRun, events: AsyncIterable<Gen
   return encoder.response;
 }
 
-async function keep({ body, prompt, encoder, stores }: ResponseRun): Promise<void> {
+async function keep({ body, prompt, encoder, stores, generationId }: ResponseRun): Promise<void> {
   const { response } = encoder;
   const conversationId = conversationIdOf(body);
   const isUsable = response.status === 'completed' || response.status === 'incomplete';
   if (conversationId !== undefined && isUsable) {
     await stores.conversations.addItems(conversationId, [...prompt.input, ...outputItems(response)], 'input');
   }
-  if (body.store !== false) await stores.responses.save({ response, input: prompt.input, ancestors: prompt.ancestors });
+  if (body.store === false) return;
+  // Somebody may have deleted it while it was made.
+  if (generationId !== undefined && (await stores.responses.find(response.id)) === undefined) return;
+  await stores.responses.save(describeRun({ prompt, generationId }, response));
+}
+
+/** What is kept of a response. */
+export function describeRun(
+  { prompt, generationId }: { readonly prompt: ResponsePrompt; readonly generationId: string | undefined },
+  response: ResponseEncoder['response'],
+): StoredResponse {
+  return { response, input: prompt.input, ancestors: prompt.ancestors, ...(generationId === undefined ? {} : { generationId }) };
 }
 
 function seconds(clock: Clock): number {

@@ -54,6 +54,10 @@ export class ResponseEncoder {
 
   *begin(): Generator<ResponseEvent> {
     yield this.#number({ type: 'response.created', response: this.response });
+    if (this.#response.status === 'queued') {
+      yield this.#number({ type: 'response.queued', response: this.response });
+      this.#response = { ...this.#response, status: 'in_progress' };
+    }
     yield this.#number({ type: 'response.in_progress', response: this.response });
   }
 
@@ -84,6 +88,13 @@ export class ResponseEncoder {
     const isLoad = error instanceof GatewayError && error.status === 429;
     this.#response = failResponse(this.#response, this.#output, encodeError(error, requestId).error.message, isLoad);
     yield this.#number({ type: 'response.failed', response: this.response });
+  }
+
+  /** The last event of a response that somebody cancelled: what was said until then stays. */
+  *cancel(): Generator<ResponseEvent> {
+    yield* this.#close('incomplete');
+    this.#response = { ...this.#response, status: 'cancelled' };
+    yield this.#number({ type: 'response.incomplete', response: this.response });
   }
 
   *#pushPart(part: OutputPart, tokens: readonly TokenDetail[]): Generator<ResponseEvent> {
@@ -214,7 +225,13 @@ export class ResponseEncoder {
 
 /** Events whose response lacks what an SDK adds on its side. */
 interface LifecycleEvent {
-  readonly type: 'response.created' | 'response.in_progress' | 'response.completed' | 'response.incomplete' | 'response.failed';
+  readonly type:
+    | 'response.created'
+    | 'response.queued'
+    | 'response.in_progress'
+    | 'response.completed'
+    | 'response.incomplete'
+    | 'response.failed';
   readonly response: WireResponse;
 }
 

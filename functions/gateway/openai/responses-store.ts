@@ -11,6 +11,8 @@ interface Head {
   readonly response: WireResponse;
   /** Ids of the responses that this one continues, oldest first. */
   readonly ancestors: readonly string[];
+  /** Where its events are kept, when it was made in the background. */
+  readonly generationId?: string;
 }
 
 export interface StoredResponse extends Head {
@@ -38,10 +40,11 @@ export function createResponsesStore(table: Table, owner: string, now: () => num
   };
   return {
     find,
-    async save({ input, response, ancestors }) {
+    async save({ input, ...head }) {
+      const { id } = head.response;
       const expiresAt = Math.floor(now() / 1000) + KEPT_SECONDS;
-      await writeDocument(table, { partition: partition(response.id), sort: 'input' }, input, expiresAt);
-      await writeDocument(table, { partition: partition(response.id), sort: 'head' }, { response, ancestors } satisfies Head, expiresAt);
+      await writeDocument(table, { partition: partition(id), sort: 'input' }, input, expiresAt);
+      await writeDocument(table, { partition: partition(id), sort: 'head' }, head satisfies Head, expiresAt);
     },
     async delete(id) {
       if ((await find(id)) === undefined) return false;
@@ -58,7 +61,7 @@ export async function loadHistory(
 ): Promise<{ readonly items: readonly Item[]; readonly ancestors: readonly string[] }> {
   const previous = await store.find(previousId);
   if (previous === undefined) throw previousNotFound(previousId);
-  if (previous.response.status === 'queued' || previous.response.status === 'in_progress') {
+  if (isRunning(previous.response)) {
     throw new InvalidRequestError(`The response ${previousId} has not ended yet. Wait until its status is \`completed\`.`, {
       param: 'previous_response_id',
     });
@@ -86,4 +89,9 @@ export function outputItems(response: WireResponse): readonly Item[] {
   return response.output.filter(
     (item): item is Extract<typeof item, Item> => item.type === 'message' || item.type === 'function_call' || item.type === 'reasoning',
   );
+}
+
+/** It will say more. */
+export function isRunning({ status }: WireResponse): boolean {
+  return status === 'queued' || status === 'in_progress';
 }

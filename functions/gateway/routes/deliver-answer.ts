@@ -23,11 +23,16 @@ export interface AnswerForm {
   readonly isStream: boolean;
   /** False keeps nothing of the answer anywhere. */
   readonly isStored: boolean;
+  /** The answer is made whether somebody waits for it or not, and its events are kept. */
+  readonly isBackground?: boolean;
 }
 
 /** An answer that has begun. Exactly one of its methods is called. */
 export interface Answer {
+  readonly generationId: string;
   readonly events: AsyncIterable<GenerationEvent>;
+  /** Answers at once; the chunks are made and kept meanwhile. */
+  background(body: object, chunks: AsyncIterable<unknown>, framing: EventFraming): Response;
   json(body: object): Promise<Response>;
   stream(chunks: AsyncIterable<unknown>, framing?: EventFraming): Response;
 }
@@ -43,12 +48,12 @@ export async function deliverAnswer(
   const generationId = room.ids.create('gen_');
   const key = readIdempotencyKey(c);
   if (key === undefined) return encode(await startAnswer(c, room, request, form, generationId, undefined));
-  const { keyId } = c.get('caller');
+  const { ownerId } = c.get('caller');
   const digest = await digestOf(c.req.path, await c.req.text());
   for (;;) {
-    const claim = await claimIdempotencyKey(room, keyId, key, digest, generationId);
+    const claim = await claimIdempotencyKey(room, ownerId, key, digest, generationId);
     if (claim.isMine) {
-      const release = () => releaseIdempotencyKey(room, keyId, key, generationId);
+      const release = () => releaseIdempotencyKey(room, ownerId, key, generationId);
       try {
         return await encode(await startAnswer(c, room, request, form, generationId, release));
       } catch (error) {
@@ -56,7 +61,7 @@ export async function deliverAnswer(
         throw error;
       }
     }
-    const replay = await replayAnswer(c, room, claim.generationId, keyId, key);
+    const replay = await replayAnswer(c, room, claim.generationId, ownerId, key);
     if (replay !== undefined) return replay;
   }
 }
@@ -72,7 +77,8 @@ async function startAnswer(
   const caller = c.get('caller');
   const leaseMs = readLease(c);
   // Whoever can come back is not gone when its connection is.
-  const isDetached = release !== undefined || (leaseMs !== undefined && form.isStream);
+  const isBackground = form.isBackground === true;
+  const isDetached = isBackground || release !== undefined || (leaseMs !== undefined && form.isStream);
   const gone = new AbortController();
   const signal = isDetached ? gone.signal : AbortSignal.any([gone.signal, c.req.raw.signal]);
   const { generation, events } = await runGeneration(room, { caller, generationId }, request, signal);
@@ -82,10 +88,10 @@ async function startAnswer(
     tokenLog = await room.logs.open(
       {
         id: generationId,
-        keyId: caller.keyId,
+        ownerId: caller.ownerId,
         runnerId: room.runner.id,
-        form: form.isStream ? 'stream' : 'whole',
-        isKept: form.isStored && isKept(room, isDetached),
+        form: form.isStream || isBackground ? 'stream' : 'whole',
+        isKept: form.isStored && (isBackground || isKept(room, isDetached)),
         batchMs: room.config.tokenLog.batchMs,
         retentionSeconds: room.config.tokenLog.retentionSeconds,
         completionTokens: () => generation.completionTokens,
@@ -101,7 +107,7 @@ async function startAnswer(
     throw error;
   }
   try {
-    begun = await begin(events, form.isStream ? generation.waiting : undefined);
+    begun = await begin(events, isBackground ? Promise.resolve() : form.isStream ? generation.waiting : undefined);
   } catch (error) {
     await tokenLog.end();
     throw error;
@@ -111,8 +117,19 @@ async function startAnswer(
     void generation.whenSettled.then((phase) => (phase === 'failed' || phase === 'cancelled' ? release() : undefined));
   const headers = { [GENERATION_HEADER]: generationId, ...generation.rateLimits.headers };
 
+  /** The chunks as they are kept, and as they are sent. */
+  const recordChunks = (chunks: AsyncIterable<unknown>, framing: EventFraming) => {
+    const isLeft = () => gone.signal.aborted && gone.signal.reason instanceof DOMException;
+    return record(frameEvents(chunks, { requestId: request.requestId, log: room.log, framing, isLeft }), tokenLog);
+  };
+
   return {
+    generationId,
     events: begun,
+    background(body, chunks, framing) {
+      void drain(recordChunks(chunks, framing));
+      return new Response(JSON.stringify(body), { headers: { 'content-type': 'application/json', ...headers } });
+    },
     async json(body) {
       const text = JSON.stringify(body);
       tokenLog.append(text);
@@ -120,9 +137,7 @@ async function startAnswer(
       return new Response(text, { headers: { 'content-type': 'application/json', ...headers } });
     },
     stream(chunks, framing = DATA_EVENTS) {
-      const isLeft = () => gone.signal.aborted && gone.signal.reason instanceof DOMException;
-      const frames = frameEvents(chunks, { requestId: request.requestId, log: room.log, framing, isLeft });
-      const recorded = record(frames, tokenLog);
+      const recorded = recordChunks(chunks, framing);
       const keepAlive = {
         afterMs: leaseMs === undefined ? room.config.keepAliveMs : Math.min(room.config.keepAliveMs, leaseMs / 3),
         frame: () => {

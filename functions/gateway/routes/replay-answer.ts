@@ -17,17 +17,17 @@ export async function replayAnswer(
   c: RouteContext,
   room: Room,
   generationId: string,
-  keyId: string,
+  ownerId: string,
   key: string,
 ): Promise<Response | undefined> {
-  const head = await untilBegun(c, room, generationId, keyId, key);
+  const head = await untilBegun(c, room, generationId, ownerId, key);
   if (head === undefined) return undefined;
   if (head.form === 'stream') return followAnswer(c, room, generationId, 0);
   for await (const event of room.logs.follow(generationId, 0, lostWhole, c.req.raw.signal)) {
     if (event.frame === LOST) break;
     return new Response(event.frame, { headers: { 'content-type': 'application/json', [GENERATION_HEADER]: generationId } });
   }
-  await releaseIdempotencyKey(room, keyId, key, generationId); // it ended without an answer
+  await releaseIdempotencyKey(room, ownerId, key, generationId); // it ended without an answer
   return undefined;
 }
 
@@ -39,28 +39,28 @@ async function untilBegun(
   c: RouteContext,
   room: Room,
   generationId: string,
-  keyId: string,
+  ownerId: string,
   key: string,
 ): Promise<Pick<LogHead, 'form' | 'ended'> | undefined> {
   const giveUpAt = room.clock.now() + room.config.queue.maxWaitMs;
   while (room.clock.now() < giveUpAt) {
     c.req.raw.signal.throwIfAborted();
     try {
-      return await room.logs.head(generationId, keyId);
+      return await room.logs.head(generationId, ownerId);
     } catch (error) {
       if (!(error instanceof GenerationNotFoundError)) throw error;
     }
-    if ((await findIdempotentGeneration(room, keyId, key)) !== generationId) return undefined;
+    if ((await findIdempotentGeneration(room, ownerId, key)) !== generationId) return undefined;
     await new Promise((resolve) => setTimeout(resolve, POLL_MS));
   }
-  await releaseIdempotencyKey(room, keyId, key, generationId); // its process died before the answer began
+  await releaseIdempotencyKey(room, ownerId, key, generationId); // its process died before the answer began
   return undefined;
 }
 
 /** The events after a number, with their ids, as the first reader got them. */
-export function followAnswer(c: RouteContext, room: Room, generationId: string, after: number): Response {
+export function followAnswer(c: RouteContext, room: Room, generationId: string, after: number, framing = DATA_EVENTS): Response {
   const left = new AbortController();
-  const lostFrame = (error: Error) => DATA_EVENTS.frame(encodeError(error, c.get('requestId')));
+  const lostFrame = (error: Error) => framing.frame(encodeError(error, c.get('requestId')));
   const events = room.logs.follow(generationId, after, lostFrame, AbortSignal.any([left.signal, c.req.raw.signal]));
   const keepAlive = { afterMs: room.config.keepAliveMs, frame: () => COMMENT };
   return eventStreamResponse(untilLeft(events, left.signal), {
@@ -81,7 +81,7 @@ async function* untilLeft(events: AsyncIterable<LoggedEvent>, left: AbortSignal)
 /** `GET /v1/generations/{id}/events`, from `Last-Event-ID` or `starting_after` on. */
 export async function readEvents(c: RouteContext, room: Room): Promise<Response> {
   const id = c.req.param('id') ?? '';
-  const { form } = await room.logs.head(id, c.get('caller').keyId);
+  const { form } = await room.logs.head(id, c.get('caller').ownerId);
   const after = readAfter(c);
   if (form === 'stream') return followAnswer(c, room, id, after);
   for await (const event of room.logs.follow(id, 0, lostWhole, c.req.raw.signal)) {
@@ -101,7 +101,7 @@ function readAfter(c: RouteContext): number {
 /** `POST /v1/generations/{id}/cancel`: the endpoint's work stops within a second, wherever it runs. */
 export async function cancelGeneration(c: RouteContext, room: Room): Promise<Response> {
   const id = c.req.param('id') ?? '';
-  const { ended } = await room.logs.head(id, c.get('caller').keyId);
+  const { ended } = await room.logs.head(id, c.get('caller').ownerId);
   if (!ended) await room.logs.cancel(id);
   return c.json({ id, object: 'generation', status: ended ? 'ended' : 'cancelling' });
 }
@@ -109,7 +109,7 @@ export async function cancelGeneration(c: RouteContext, room: Room): Promise<Res
 /** `POST /v1/generations/{id}/acknowledge`: renews the lease. */
 export async function acknowledgeGeneration(c: RouteContext, room: Room): Promise<Response> {
   const id = c.req.param('id') ?? '';
-  const { ended } = await room.logs.head(id, c.get('caller').keyId);
+  const { ended } = await room.logs.head(id, c.get('caller').ownerId);
   if (!ended) await room.logs.acknowledge(id);
   return c.json({ id, object: 'generation', status: ended ? 'ended' : 'running' });
 }

@@ -1,14 +1,16 @@
 /** `/v1/responses`. https://platform.openai.com/docs/api-reference/responses */
 import type { Context } from 'hono';
-import { InvalidRequestError, NotFoundError } from '../errors.ts';
+import { GenerationLostError, InvalidRequestError, NotFoundError } from '../errors.ts';
 import type { Room } from '../generation/room.ts';
+import { isRunnerAlive } from '../generation/runner.ts';
+import { deleteLog, readLogHead } from '../generation/token-log.ts';
 import type { RequestVariables } from '../middleware/request-id.ts';
 import { createConversationStore } from '../openai/conversation-store.ts';
 import { cutPage, type ListPage, parsePageQuery } from '../openai/page-query.ts';
-import { answerResponse, type ResponseRun, streamResponse } from '../openai/responses-answer.ts';
+import { answerResponse, describeRun, streamResponse } from '../openai/responses-answer.ts';
 import { ResponseEncoder } from '../openai/responses-events.ts';
 import type { Item } from '../openai/responses-items.ts';
-import { createResponseObject, type WireResponse } from '../openai/responses-object.ts';
+import { createResponseObject, failResponse } from '../openai/responses-object.ts';
 import {
   loadPrompt,
   outputItemId,
@@ -18,13 +20,14 @@ import {
   type Stores,
 } from '../openai/responses-prompt.ts';
 import { includesLogprobs, parseInputTokensBody, parseResponseBody } from '../openai/responses-request.ts';
-import { createResponsesStore, type StoredResponse } from '../openai/responses-store.ts';
+import { createResponsesStore, isRunning, type StoredResponse } from '../openai/responses-store.ts';
 import { countPrompt } from '../pipeline/count-prompt.ts';
 import type { Services } from '../services.ts';
 import { deliverAnswer } from './deliver-answer.ts';
 import { NAMED_EVENTS } from './event-stream.ts';
 import { ownerOf } from './owner.ts';
 import { readJsonBody } from './read-json-body.ts';
+import { followAnswer } from './replay-answer.ts';
 
 type RouteContext = Context<{ Variables: RequestVariables }>;
 
@@ -40,8 +43,10 @@ export function openStores(c: RouteContext, services: Services): Stores {
 export async function createResponse(c: RouteContext, services: Room): Promise<Response> {
   const requestId = c.get('requestId');
   const body = parseResponseBody(await readJsonBody(c));
-  if (body.background === true) {
-    throw new InvalidRequestError("'background' is not served by this gateway. Leave it out and read the answer as it comes.", {
+  const isStream = body.stream === true;
+  const isBackground = body.background === true;
+  if (isBackground && !isStream && !services.config.seesDisconnects) {
+    throw new InvalidRequestError("'background' needs 'stream' to be true here: this function ends with its answer.", {
       param: 'background',
     });
   }
@@ -50,16 +55,24 @@ export async function createResponse(c: RouteContext, services: Room): Promise<R
   const request = readGenerationRequest(body, prompt, requestId);
   const id = services.ids.create(RESPONSE_PREFIX);
   const created = Math.floor(services.clock.now() / 1000);
-  const encoder = new ResponseEncoder(createResponseObject(body, { id, created, status: 'in_progress' }), {
+  const encoder = new ResponseEncoder(createResponseObject(body, { id, created, status: isBackground ? 'queued' : 'in_progress' }), {
     obfuscate: body.stream_options?.include_obfuscation ?? true,
     logprobs: includesLogprobs(body),
     itemId: (kind, index) => outputItemId(id, kind, index),
   });
-  const run: ResponseRun = { body, prompt, encoder, stores, clock: services.clock, log: services.log, requestId };
-  const isStream = body.stream === true;
-  return deliverAnswer(c, services, request, { isStream, isStored: body.store !== false }, async (answer) =>
-    isStream ? answer.stream(streamResponse(run, answer.events), NAMED_EVENTS) : answer.json(await answerResponse(run, answer.events)),
-  );
+  const shared = { body, prompt, encoder, stores, clock: services.clock, log: services.log, requestId };
+  return deliverAnswer(c, services, request, { isStream, isStored: body.store !== false, isBackground }, async (answer) => {
+    if (!isBackground) {
+      return isStream
+        ? answer.stream(streamResponse(shared, answer.events), NAMED_EVENTS)
+        : answer.json(await answerResponse(shared, answer.events));
+    }
+    const { generationId } = answer;
+    const queued = encoder.response;
+    await stores.responses.save(describeRun({ prompt, generationId }, queued));
+    const events = streamResponse({ ...shared, generationId }, answer.events);
+    return isStream ? answer.stream(events, NAMED_EVENTS) : answer.background(queued, events, NAMED_EVENTS);
+  });
 }
 
 /** `POST /v1/responses/input_tokens` */
@@ -73,35 +86,69 @@ export async function countInputTokens(
   return { object: 'response.input_tokens', input_tokens: await countPrompt(services.models, request, c.req.raw.signal) };
 }
 
-/** `GET /v1/responses/{id}` */
-export async function getResponse(c: RouteContext, services: Services): Promise<WireResponse> {
-  if (c.req.query('stream') === 'true') {
-    throw new InvalidRequestError('This response was not made in the background, so its stream cannot be read again. Leave `stream` out.', {
+/** `GET /v1/responses/{id}`; with `stream=true` its events from `starting_after` on, when it was made in the background. */
+export async function getResponse(c: RouteContext, room: Room): Promise<Response> {
+  if (c.req.query('stream') !== 'true') return c.json((await getStored(c, room)).response);
+  const after = parseStartingAfter(c.req.query('starting_after'));
+  const { generationId } = await getStored(c, room);
+  if (generationId === undefined) {
+    throw new InvalidRequestError('This response was not made in the background, so its events are not kept. Leave `stream` out.', {
       param: 'stream',
     });
   }
-  return (await getStored(c, services)).response;
+  await room.logs.head(generationId, c.get('caller').keyId);
+  return followAnswer(c, room, generationId, after, NAMED_EVENTS);
 }
 
-/** `DELETE /v1/responses/{id}` */
-export async function deleteResponse(c: RouteContext, services: Services) {
-  const id = idOf(c);
-  if (!(await openStores(c, services).responses.delete(id))) throw notFound(id);
-  return { id, object: 'response.deleted' as const, deleted: true };
+/** Events are numbered from 0 in a response, and from 1 where they are kept. */
+function parseStartingAfter(text: string | undefined): number {
+  if (text === undefined || text === '') return 0;
+  if (/^\d{1,9}$/.test(text)) return Number(text) + 1;
+  throw new InvalidRequestError("'starting_after' must be the sequence number of an event.", { param: 'starting_after' });
 }
 
-/** `POST /v1/responses/{id}/cancel` */
-export async function cancelResponse(c: RouteContext, services: Services): Promise<WireResponse> {
-  const { response } = await getStored(c, services);
-  if (response.background !== true) {
+/** `DELETE /v1/responses/{id}`: its events too, and it is not made any further. */
+export async function deleteResponse(c: RouteContext, room: Room): Promise<Response> {
+  const { response, generationId } = await getStored(c, room);
+  const { id } = response;
+  if (!(await openStores(c, room).responses.delete(id))) throw notFound(id);
+  if (generationId !== undefined) {
+    if (isRunning(response)) await room.logs.cancel(generationId);
+    await deleteLog(room.table, generationId);
+  }
+  return c.json({ id, object: 'response.deleted', deleted: true });
+}
+
+/** `POST /v1/responses/{id}/cancel`: again and again, if need be, with the same answer. */
+export async function cancelResponse(c: RouteContext, room: Room): Promise<Response> {
+  const { response, generationId } = await getStored(c, room);
+  if (generationId === undefined) {
     throw new InvalidRequestError(
       'Only responses that were made with `background` can be cancelled. To stop another, close its connection.',
-      {
-        param: 'response_id',
-      },
+      { param: 'response_id' },
     );
   }
-  return response;
+  if (isRunning(response)) {
+    await room.logs.cancel(generationId);
+    const signal = AbortSignal.any([c.req.raw.signal, AbortSignal.timeout(CANCEL_WAIT_MS)]);
+    // Its last event says that it has ended, here or in another process.
+    for await (const _ of untilAborted(
+      room.logs.follow(generationId, 0, () => '', signal),
+      signal,
+    ));
+  }
+  return c.json((await getStored(c, room)).response);
+}
+
+/** How long a cancellation may take to arrive. */
+const CANCEL_WAIT_MS = 5_000;
+
+async function* untilAborted<Event>(events: AsyncIterable<Event>, signal: AbortSignal): AsyncGenerator<Event> {
+  try {
+    yield* events;
+  } catch (error) {
+    if (!signal.aborted) throw error;
+  }
 }
 
 /** `GET /v1/responses/{id}/input_items` */
@@ -112,9 +159,22 @@ export async function listInputItems(c: RouteContext, services: Services): Promi
 
 async function getStored(c: RouteContext, services: Services): Promise<StoredResponse> {
   const id = idOf(c);
-  const stored = await openStores(c, services).responses.find(id);
+  const { responses } = openStores(c, services);
+  const stored = await responses.find(id);
   if (stored === undefined) throw notFound(id);
-  return stored;
+  const { generationId, response } = stored;
+  if (generationId === undefined || !isRunning(response) || (await isBeingMade(services, generationId))) return stored;
+  // It may have ended between the two looks; if it has not, nobody will end it any more.
+  const now = (await responses.find(id)) ?? stored;
+  if (!isRunning(now.response)) return now;
+  const lost = { ...now, response: failResponse(now.response, now.response.output, new GenerationLostError().message, false) };
+  await responses.save(lost);
+  return lost;
+}
+
+async function isBeingMade({ table, clock }: Services, generationId: string): Promise<boolean> {
+  const head = await readLogHead(table, generationId);
+  return head !== undefined && !head.ended && (await isRunnerAlive(table, clock, head.runnerId, head.startedAt));
 }
 
 function idOf(c: RouteContext): string {

@@ -1,13 +1,14 @@
 import { createParser } from 'eventsource-parser';
 import type { ResponseOutputMessage, ResponseStreamEvent } from 'openai/resources/responses/responses';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { EndpointUnavailableError } from '../../../functions/gateway/errors.ts';
+import { loadServerConfig } from '../../../functions/gateway/config.ts';
+import { EndpointRefusedError } from '../../../functions/gateway/errors.ts';
 import type { WireResponse } from '../../../functions/gateway/openai/responses-object.ts';
 import type { EndpointEvent } from '../../../functions/gateway/services.ts';
 import type { Tokenizer } from '../../../layers/tokenizer/index.ts';
 import { createTestGateway, TEST_KEY } from '../../support/gateway.ts';
 import { problemsBy, problemsOfEvent } from '../../support/openai-schemas.ts';
-import { ScriptedEndpoint } from '../../support/scripted-endpoint.ts';
+import { ScriptedEndpoint, untilAborted } from '../../support/scripted-endpoint.ts';
 import { loadModelTokenizer, MODEL, says } from '../../support/scripted-model.ts';
 
 let tokenizer: Tokenizer;
@@ -135,13 +136,13 @@ describe('POST /v1/responses', () => {
     const { post, logged } = await createTestGateway(
       new ScriptedEndpoint(function* () {
         yield* says(tokenizer, 'Half').slice(0, 1);
-        throw new EndpointUnavailableError('broken', 'penstock-gpt');
+        throw new EndpointRefusedError('No.');
       }),
     );
     const events = await readNamedEvents(await post('/v1/responses', { model: MODEL, input: 'Hi', stream: true }));
     expect(events.at(-1)).toMatchObject({ type: 'response.failed', response: { status: 'failed', error: { code: 'server_error' } } });
     expect(logged.map(({ event }) => event)).toContain('stream-failed');
-    expect((await post('/v1/responses', { model: MODEL, input: 'Hi' })).status).toBe(502);
+    expect((await post('/v1/responses', { model: MODEL, input: 'Hi' })).status).toBe(400);
   });
 
   it('calls the named tool, streamed and whole', async () => {
@@ -212,10 +213,11 @@ describe('POST /v1/responses', () => {
         { role: 'user', content: 'U3' },
       ],
     });
-    expect(prompts()[0]).toBe(
-      '<|im_start|>system\nD<|im_end|>\n<|im_start|>user\nU1\nU2<|im_end|>\n<|im_start|>assistant\nA<|im_end|>\n<|im_start|>tool\nT<|im_end|>\n' +
-        '<|im_start|>user\nU3<|im_end|>\n<|im_start|>assistant\n',
-    );
+    const prompt = prompts()[0] ?? '';
+    expect(prompt.startsWith('<|im_start|>system\nD<|im_end|>\n<|im_start|>user\nU1\nU2<|im_end|>\n<|im_start|>assistant\nA')).toBe(true);
+    // The call stands in the turn that made it, and its result after it.
+    expect(prompt).toMatch(/assistant\nA\n<tool_call>[^|]*"f"[^|]*<\/tool_call><\|im_end\|>\n<\|im_start\|>\w+\n[^|]*\bT\b/);
+    expect(prompt.endsWith('<|im_start|>user\nU3<|im_end|>\n<|im_start|>assistant\n')).toBe(true);
   });
 
   it.each([
@@ -346,5 +348,124 @@ describe('POST /v1/responses/input_tokens', () => {
     const counted = await call('POST', '/v1/responses/input_tokens', { model: MODEL, ...body });
     expect(problemsBy('TokenCountsResource', counted.body)).toEqual([]);
     expect(counted.body['input_tokens']).toBe((await ask(body)).usage?.input_tokens);
+  });
+});
+
+describe('a response in the background', () => {
+  /** Says a token for each time that the test lets it go on. */
+  function haltingModel(text: string) {
+    const gates = tokenizer.encode(text).length + 1;
+    const waiting = Array.from({ length: gates }, () => Promise.withResolvers<void>());
+    let open = 0;
+    const endpoint = new ScriptedEndpoint(async function* (_, call) {
+      let next = 0;
+      for (const event of says(tokenizer, text)) {
+        const signal = endpoint.signals[call] ?? AbortSignal.abort();
+        signal.throwIfAborted();
+        if (event.type === 'tokens') await Promise.race([waiting[next++]?.promise, untilAborted(signal)]);
+        yield event;
+      }
+    });
+    return {
+      endpoint,
+      goOn: (count = gates) => {
+        for (const end = Math.min(gates, open + count); open < end; open += 1) waiting[open]?.resolve();
+      },
+    };
+  }
+
+  async function start(text: string, body: object = {}) {
+    const model = haltingModel(text);
+    const { app, post } = await createTestGateway(model.endpoint, {}, loadServerConfig);
+    const get = async (path: string, method = 'GET') => app.request(path, { method, headers });
+    const read = async (id: string) => (await (await get(`/v1/responses/${id}`)).json()) as WireResponse;
+    const untilEnded = async (id: string) => {
+      for (;;) {
+        const response = await read(id);
+        if (response.status !== 'queued' && response.status !== 'in_progress') return response;
+        await new Promise((resolve) => setTimeout(resolve, 5));
+      }
+    };
+    const answer = await post('/v1/responses', { model: MODEL, input: 'Hi', background: true, ...body });
+    return { ...model, answer, get, read, untilEnded };
+  }
+
+  it('is queued at once, made without anybody, and then there', async () => {
+    const { answer, goOn, read, untilEnded } = await start('All of it');
+    const queued = (await answer.json()) as WireResponse;
+    expect(problemsBy('Response', queued)).toEqual([]);
+    expect(queued).toMatchObject({ status: 'queued', background: true });
+    expect(['queued', 'in_progress']).toContain((await read(queued.id)).status);
+    goOn();
+    const ended = await untilEnded(queued.id);
+    expect(problemsBy('Response', ended)).toEqual([]);
+    expect(ended).toMatchObject({ id: queued.id, status: 'completed' });
+    expect(textOf(ended)).toBe('All of it');
+  });
+
+  it('can be read from any event on, while it is made and afterwards, without loss', async () => {
+    const text = 'Straße 日本語 👩‍👩‍👧 done';
+    const { answer, goOn, get } = await start(text, { stream: true });
+    goOn(2);
+    const reader = answer.body?.getReader();
+    const first = new TextDecoder().decode((await reader?.read())?.value);
+    const id = /"id":"(resp_[^"]+)"/.exec(first)?.[1] ?? '';
+    await reader?.cancel(); // the client is gone; the response is not
+    const following = get(`/v1/responses/${id}?stream=true&starting_after=2`);
+    goOn();
+    const numbersOf = (raw: string) => [...raw.matchAll(/"sequence_number":(\d+)/g)].map((match) => Number(match[1]));
+    const rest = await (await following).text();
+    const all = await (await get(`/v1/responses/${id}?stream=true`)).text();
+    const count = numbersOf(all).length;
+    expect(numbersOf(all)).toEqual(Array.from({ length: count }, (_, index) => index));
+    expect(numbersOf(rest)).toEqual(Array.from({ length: count - 3 }, (_, index) => index + 3));
+    expect(all.endsWith(rest)).toBe(true);
+    expect(all).toContain('event: response.queued');
+    const events = await readNamedEvents(new Response(all, { headers: { 'content-type': 'text/event-stream; charset=utf-8' } }));
+    expect(events.map((event) => (event.type === 'response.output_text.delta' ? event.delta : '')).join('')).toBe(text);
+  });
+
+  it('is cancelled, says so, and stops the endpoint', async () => {
+    const { answer, endpoint, goOn, get } = await start('Never to its end');
+    const { id } = (await answer.json()) as WireResponse;
+    goOn(1);
+    const cancelled = (await (await get(`/v1/responses/${id}/cancel`, 'POST')).json()) as WireResponse;
+    expect(problemsBy('Response', cancelled)).toEqual([]);
+    expect(cancelled.status).toBe('cancelled');
+    goOn();
+    await expect.poll(() => endpoint.closed).toBe(1);
+    expect(((await (await get(`/v1/responses/${id}/cancel`, 'POST')).json()) as WireResponse).status).toBe('cancelled');
+  });
+
+  it('that is deleted does not come back when it ends', async () => {
+    const { answer, endpoint, goOn, get } = await start('Gone');
+    const { id } = (await answer.json()) as WireResponse;
+    expect((await get(`/v1/responses/${id}`, 'DELETE')).status).toBe(200);
+    goOn();
+    await expect.poll(() => endpoint.closed).toBe(1);
+    expect((await get(`/v1/responses/${id}`)).status).toBe(404);
+  });
+
+  it('that fails says why', async () => {
+    const { app, post } = await createTestGateway(
+      new ScriptedEndpoint(() => {
+        throw new EndpointRefusedError('No.');
+      }),
+      {},
+      loadServerConfig,
+    );
+    const { id } = (await (await post('/v1/responses', { model: MODEL, input: 'x', background: true })).json()) as WireResponse;
+    const status = async () => ((await (await app.request(`/v1/responses/${id}`, { headers })).json()) as WireResponse).status;
+    await expect.poll(status).toBe('failed');
+  });
+
+  it('is refused without store, and its stream for one that was made otherwise', async () => {
+    const { ask, call } = await gatewayThatSays('x');
+    expect((await call('POST', '/v1/responses', { model: MODEL, input: 'x', background: true, store: false })).body.error).toMatchObject({
+      param: 'store',
+    });
+    const { id } = await ask({ input: 'x' });
+    expect((await call('GET', `/v1/responses/${id}?stream=true`)).body.error).toMatchObject({ param: 'stream' });
+    expect((await call('POST', `/v1/responses/${id}/cancel`)).status).toBe(400);
   });
 });
