@@ -117,6 +117,7 @@ export const catalog: readonly ServedModel[] = [
     tokenizer: { folder: 'smollm2', digest: '4e197f0659f979c8b31fe48302c46efde8831fa8dc52b933391ef7a0fc9640b1' },
     contextLength: 8192,
     stopTokenIds: [2],
+    output: { toolCalls: 'hermes' },
     endpoint: { name: 'penstock-gpt', inferenceComponent: 'smollm2-135m-instruct' },
     deployment: {
       instanceType: 'ml.g6.xlarge',

@@ -7,6 +7,8 @@ export interface LoadedModel {
   readonly served: ServedModel;
   readonly tokenizer: Tokenizer;
   readonly chatTemplate: ChatTemplate;
+  /** Whether the template shows tools to the model by itself. */
+  readonly templateReadsTools: boolean;
 }
 
 /** By model id, in the catalog's order. */
@@ -27,7 +29,12 @@ export async function loadServedModels(catalog: readonly ServedModel[], files: T
           'Compile the vocabulary again or correct the digest in the catalog.',
       );
     }
-    loaded.set(served.id, { served, tokenizer, chatTemplate: compileChatTemplate(chatTemplate, tokenizer, {}) });
+    loaded.set(served.id, {
+      served,
+      tokenizer,
+      chatTemplate: compileChatTemplate(chatTemplate, tokenizer, {}),
+      templateReadsTools: /\btools\b/.test(chatTemplate),
+    });
   }
   return loaded;
 }

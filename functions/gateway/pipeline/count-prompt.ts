@@ -6,8 +6,6 @@ import { tokenizePrompt } from './tokenize-prompt.ts';
 /** The exact number of tokens that the model would read. @throws {GatewayError} as the request itself would. */
 export async function countPrompt(models: ServedModels, request: GenerationRequest, signal: AbortSignal): Promise<number> {
   const model = chooseModel(models, request.modelId);
-  const counts = await Promise.all(
-    request.prompts.map(async (prompt) => (await tokenizePrompt(model, prompt, request.promptParam, signal)).length),
-  );
+  const counts = await Promise.all(request.prompts.map(async (prompt) => (await tokenizePrompt(model, prompt, request, signal)).length));
   return counts.reduce((sum, count) => sum + count, 0);
 }

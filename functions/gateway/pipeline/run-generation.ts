@@ -36,7 +36,7 @@ export async function runGeneration(
 ): Promise<RunningGeneration> {
   const model = chooseModel(room.models, request.modelId, caller.models);
   const fitting = request.prompts.map((prompt) => fitPrompt(model, prompt, request));
-  const prompts = await Promise.all(fitting.map((prompt) => tokenizePrompt(model, prompt, request.promptParam, signal)));
+  const prompts = await Promise.all(fitting.map((prompt) => tokenizePrompt(model, prompt, request, signal)));
   const plans = planChoices(model, prompts, request);
   const { grammar, createParser } = planOutput(model, request);
   const generation = await holdTokens(room, { caller, generationId }, model, plans, request, grammar);

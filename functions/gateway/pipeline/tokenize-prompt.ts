@@ -1,29 +1,57 @@
+import { type ChatMessage, ChatTemplateError } from '../../../layers/tokenizer/index.ts';
 import { InvalidRequestError } from '../errors.ts';
 import type { LoadedModel } from '../served-models.ts';
-import type { Prompt } from './generation-request.ts';
+import { describeTools, toChatTool } from './describe-tools.ts';
+import type { GenerationRequest, Prompt } from './generation-request.ts';
+
+type PromptSource = Pick<GenerationRequest, 'promptParam' | 'toolUse'>;
 
 /**
  * The exact ids that the model will read. Control tokens stand only where the chat template wrote them: text that a user typed is
  * encoded as plain text, whatever it looks like.
- * @throws {InvalidRequestError} an id that the vocabulary lacks, or a prompt without a token.
+ * @throws {InvalidRequestError} an id that the vocabulary lacks, messages that the template refuses, or a prompt without a token.
  */
-export async function tokenizePrompt(model: LoadedModel, prompt: Prompt, param: string, signal: AbortSignal): Promise<readonly number[]> {
-  const tokenIds = await encode(model, prompt, param, signal);
+export async function tokenizePrompt(
+  model: LoadedModel,
+  prompt: Prompt,
+  request: PromptSource,
+  signal: AbortSignal,
+): Promise<readonly number[]> {
+  const { promptParam: param } = request;
+  const tokenIds = await encode(model, prompt, request, signal);
   if (tokenIds.length === 0) throw new InvalidRequestError(`\`${param}\` holds no token: send at least one character.`, { param });
   return tokenIds;
 }
 
-async function encode(model: LoadedModel, prompt: Prompt, param: string, signal: AbortSignal): Promise<readonly number[]> {
+async function encode(model: LoadedModel, prompt: Prompt, request: PromptSource, signal: AbortSignal): Promise<readonly number[]> {
   switch (prompt.type) {
     case 'messages':
-      return [...model.chatTemplate.encode({ messages: prompt.messages, addGenerationPrompt: true })];
+      return encodeMessages(model, prompt.messages, request);
     case 'text':
       return [...(await model.tokenizer.encodeAsync(prompt.text, signal))];
     case 'tokens': {
+      const { promptParam: param } = request;
       const { vocabularySize } = model.tokenizer;
       const unknown = prompt.tokenIds.find((tokenId) => tokenId >= vocabularySize);
       if (unknown === undefined) return prompt.tokenIds;
       throw new InvalidRequestError(`\`${param}\` has token id ${unknown}, but the model's ids are 0 to ${vocabularySize - 1}.`, { param });
     }
+  }
+}
+
+/** Also what `fit-prompt.ts` measures by: one way to turn messages into ids. */
+export function encodeMessages(
+  model: LoadedModel,
+  messages: readonly ChatMessage[],
+  { promptParam: param, toolUse }: PromptSource,
+): readonly number[] {
+  // With `none` the model need not know of tools.
+  const tools = toolUse === undefined || toolUse.choice.type === 'none' ? [] : toolUse.tools.map(toChatTool);
+  const input = model.templateReadsTools ? { messages, tools } : { messages: describeTools(messages, tools) };
+  try {
+    return [...model.chatTemplate.encode({ ...input, addGenerationPrompt: true })];
+  } catch (error) {
+    if (!(error instanceof ChatTemplateError)) throw error;
+    throw new InvalidRequestError(`\`${param}\` cannot be rendered for this model: ${error.message}`, { param, cause: error });
   }
 }
