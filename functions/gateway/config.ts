@@ -23,6 +23,8 @@ export interface GatewayConfig {
   /** SHA-256 (hex) of the secret that the CDN adds; `undefined` admits callers from everywhere. */
   readonly originSecretHash: string | undefined;
   readonly maxBodyBytes: number;
+  /** What clients see before the path, where a CDN or proxy stands before the gateway. */
+  readonly publicOrigin: string | undefined;
   /** Where rows are kept: a DynamoDB table, a SQLite file, or this process's memory. */
   readonly store:
     | { readonly kind: 'dynamodb'; readonly tableName: string }
@@ -63,6 +65,7 @@ export const ENVIRONMENT = {
   PENSTOCK_API_KEY_ARN: 'secret in AWS Secrets Manager that holds one API key; read by the functions in Lambda only',
   PENSTOCK_ORIGIN_SECRET_ARN: 'secret in AWS Secrets Manager that the CDN sends; read by the functions in Lambda only',
   MAX_BODY_BYTES: 'largest request body; default 4194304',
+  PENSTOCK_PUBLIC_ORIGIN: 'what clients see before the path (https://api.example), for proofs of possession; default: as the request says',
   PENSTOCK_TABLE: 'DynamoDB table for keys, limits, usage and answers; default: the SQLite file, in Lambda the memory of the process',
   PENSTOCK_DATA: 'folder of the SQLite file, or `memory` for none; default: penstock below the folder for state of the user',
   MAX_WAITING: 'requests that may wait for a model that starts, 0 to refuse them at once; default 100',
@@ -178,6 +181,7 @@ function stateFolder(read: Reader): string {
 function readGateway(read: Reader, defaults: Defaults): Omit<GatewayConfig, 'apiKeyHashes'> {
   const tableName = read.env['PENSTOCK_TABLE'];
   return {
+    publicOrigin: read.origin('PENSTOCK_PUBLIC_ORIGIN'),
     store: tableName ? { kind: 'dynamodb', tableName } : read.env['PENSTOCK_DATA'] === 'memory' ? { kind: 'memory' } : defaults.store,
     queue: {
       maxWaiting: read.integer('MAX_WAITING', 100, 0, 100_000),
@@ -237,6 +241,13 @@ class Reader {
     if (Number.isSafeInteger(value) && value >= least && value <= most) return value;
     this.problem(`${name} must be a whole number from ${least} to ${most}`);
     return fallback;
+  }
+  origin(name: keyof typeof ENVIRONMENT): string | undefined {
+    const text = this.env[name];
+    if (text === undefined || text === '') return undefined;
+    if (URL.canParse(text) && new URL(text).origin === text) return text;
+    this.problem(`${name} must be an origin such as https://api.example`);
+    return undefined;
   }
   choice<Choice extends string>(name: keyof typeof ENVIRONMENT, fallback: Choice, choices: readonly Choice[]): Choice {
     const text = this.env[name];

@@ -92,7 +92,7 @@ export class UnsupportedMediaTypeError extends InvalidRequestError {
 
 /** Missing or wrong API key. */
 export class AuthenticationError extends GatewayError {
-  override readonly name = 'AuthenticationError';
+  override readonly name: string = 'AuthenticationError';
   override readonly status = 401;
   override readonly type = 'invalid_request_error';
   override readonly code = 'invalid_api_key';

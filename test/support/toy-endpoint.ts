@@ -29,6 +29,14 @@ export class ToyEndpoint implements Endpoint {
     this.#pause = pause;
   }
 
+  score(): Promise<never> {
+    return Promise.reject(new Error('a toy does not score'));
+  }
+
+  embed(): Promise<never> {
+    return Promise.reject(new Error('a toy does not embed'));
+  }
+
   async *invoke(request: EndpointRequest, signal: AbortSignal): AsyncGenerator<EndpointEvent> {
     const fault = this.#faultOf(request, this.requests.length);
     this.requests.push(request);

@@ -13,30 +13,30 @@ export async function digestOf(path: string, body: string): Promise<string> {
 /** @throws {IdempotencyConflictError} the key was used with another request. */
 export async function claimIdempotencyKey(
   { table, clock }: Pick<Services, 'table' | 'clock'>,
-  keyId: string,
+  ownerId: string,
   key: string,
   digest: string,
   generationId: string,
 ): Promise<{ readonly isMine: boolean; readonly generationId: string }> {
   const { written, row } = await table.write({
     type: 'put',
-    key: rowKey(keyId, key),
+    key: rowKey(ownerId, key),
     attributes: { generationId, digest },
     expiresAt: Math.ceil(clock.now() / 1000) + KEPT_SECONDS,
     if: [{ row: 'absent' }],
   });
   if (written) return { isMine: true, generationId };
-  if (row === undefined) return claimIdempotencyKey({ table, clock }, keyId, key, digest, generationId); // released this moment
+  if (row === undefined) return claimIdempotencyKey({ table, clock }, ownerId, key, digest, generationId); // released this moment
   if (row.attributes['digest'] !== digest) throw new IdempotencyConflictError();
   return { isMine: false, generationId: String(row.attributes['generationId']) };
 }
 
 export async function findIdempotentGeneration(
   { table }: Pick<Services, 'table'>,
-  keyId: string,
+  ownerId: string,
   key: string,
 ): Promise<string | undefined> {
-  const row = await table.read(rowKey(keyId, key));
+  const row = await table.read(rowKey(ownerId, key));
   const generationId = row?.attributes['generationId'];
   return typeof generationId === 'string' ? generationId : undefined;
 }
@@ -44,13 +44,13 @@ export async function findIdempotentGeneration(
 /** Only the generation that holds the key lets go of it. */
 export async function releaseIdempotencyKey(
   { table }: Pick<Services, 'table'>,
-  keyId: string,
+  ownerId: string,
   key: string,
   generationId: string,
 ): Promise<void> {
-  await table.write({ type: 'delete', key: rowKey(keyId, key), if: [{ attribute: 'generationId', equals: generationId }] });
+  await table.write({ type: 'delete', key: rowKey(ownerId, key), if: [{ attribute: 'generationId', equals: generationId }] });
 }
 
-function rowKey(keyId: string, key: string) {
-  return { partition: `idempotency/${keyId}`, sort: key };
+function rowKey(ownerId: string, key: string) {
+  return { partition: `idempotency/${ownerId}`, sort: key };
 }

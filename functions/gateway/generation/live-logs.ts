@@ -29,8 +29,8 @@ interface LiveLog {
 export interface LiveLogs {
   /** @param cancel stops the answer. @param leaseMs without an acknowledgement for so long it is stopped; `undefined` for no lease. */
   open(options: TokenLogOptions, cancel: (reason: Error) => void, leaseMs: number | undefined): Promise<TokenLog>;
-  /** @throws {GenerationNotFoundError} of another key, or not kept. */
-  head(id: string, keyId: string): Promise<Pick<LogHead, 'form' | 'ended'>>;
+  /** @throws {GenerationNotFoundError} of another owner, or not kept. */
+  head(id: string, ownerId: string): Promise<Pick<LogHead, 'form' | 'ended'>>;
   /** The events after a number, from this process or another. @param lostFrame what ends the answer of a process that died. */
   follow(id: string, after: number, lostFrame: (error: Error) => string, signal: AbortSignal): AsyncGenerator<LoggedEvent>;
   cancel(id: string): Promise<void>;
@@ -74,11 +74,11 @@ export function createLiveLogs(services: Pick<Services, 'table' | 'clock' | 'log
       return log;
     },
 
-    async head(id, keyId) {
+    async head(id, ownerId) {
       const mine = live.get(id);
-      if (mine !== undefined && mine.log.options.keyId === keyId) return { form: mine.log.options.form, ended: mine.log.ended };
+      if (mine !== undefined && mine.log.options.ownerId === ownerId) return { form: mine.log.options.form, ended: mine.log.ended };
       const head = await readLogHead(table, id);
-      if (head === undefined || head.keyId !== keyId) throw new GenerationNotFoundError();
+      if (head === undefined || head.ownerId !== ownerId) throw new GenerationNotFoundError();
       return head;
     },
 

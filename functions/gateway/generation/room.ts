@@ -1,3 +1,4 @@
+import { type ClientSecrets, createClientSecrets } from '../client-tokens/client-secrets.ts';
 import type { GatewayConfig } from '../config.ts';
 import { type ApiKeys, createApiKeys } from '../keys/api-keys.ts';
 import { createMeters, type Meters } from '../keys/meters.ts';
@@ -12,6 +13,7 @@ import { createRunner, type Runner } from './runner.ts';
 /** What all generations of this process share: the services, and what the gateway itself makes of them. */
 export interface Room extends Services {
   readonly keys: ApiKeys;
+  readonly clientSecrets: ClientSecrets;
   readonly meters: Meters;
   readonly ledger: Ledger;
   readonly runner: Runner;
@@ -24,9 +26,11 @@ export interface Room extends Services {
 export function createRoom(services: Services, config: GatewayConfig): Room {
   const { table, clock, ids } = services;
   const ledger = createLedger(table);
+  const keys = createApiKeys(table, clock, ids, config.apiKeyHashes);
   return {
     ...services,
-    keys: createApiKeys(table, clock, ids, config.apiKeyHashes),
+    keys,
+    clientSecrets: createClientSecrets(table, clock, ids, keys),
     meters: createMeters(table, clock, createReclaimer(services, ledger)),
     ledger,
     runner: createRunner(table, clock, ids),

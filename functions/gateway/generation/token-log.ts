@@ -15,7 +15,7 @@ export interface LoggedEvent {
 
 /** Who may read it and how it is read. */
 export interface LogHead {
-  readonly keyId: string;
+  readonly ownerId: string;
   readonly runnerId: string;
   readonly startedAt: number;
   /** A stream of server-sent events, or one whole JSON answer as the only event. */
@@ -28,7 +28,7 @@ export interface LogHead {
 
 export interface TokenLogOptions {
   readonly id: string;
-  readonly keyId: string;
+  readonly ownerId: string;
   readonly runnerId: string;
   readonly form: 'stream' | 'whole';
   /** False keeps everything in memory: nothing of the answer is ever written. */
@@ -70,9 +70,9 @@ export class TokenLog {
   /** From now on others find it. */
   async open(): Promise<void> {
     if (!this.options.isKept) return;
-    const { id, keyId, runnerId, form } = this.options;
+    const { id, ownerId, runnerId, form } = this.options;
     const now = this.#clock.now();
-    const attributes = { keyId, runnerId, form, startedAt: now, acknowledgedAt: now, ended: false, cancelRequested: false };
+    const attributes = { ownerId, runnerId, form, startedAt: now, acknowledgedAt: now, ended: false, cancelRequested: false };
     await this.#table.write({ type: 'put', key: headKey(id), attributes, expiresAt: this.#expiresAt() });
   }
 

@@ -78,6 +78,7 @@ export function createApiKeys(table: Table, clock: Clock, ids: Ids, staticKeys: 
     ].filter((scope) => Object.keys(scope.limits).length > 0);
     return {
       keyId: record.id,
+      ownerId: record.id,
       projectId: record.project_id,
       organizationId: record.organization_id,
       scopes: record.scopes,
@@ -177,6 +178,7 @@ function staticCaller(hash: string): Caller {
   const keyId = staticKeyId(hash);
   return {
     keyId,
+    ownerId: keyId,
     projectId: 'default',
     organizationId: 'default',
     scopes: SCOPES,

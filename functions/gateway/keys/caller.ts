@@ -18,6 +18,8 @@ export interface MeterScope {
 /** Who is calling. */
 export interface Caller {
   readonly keyId: string;
+  /** Whose stored answers and objects it sees: the key's, or with a client secret the device's. */
+  readonly ownerId: string;
   readonly projectId: string;
   readonly organizationId: string;
   readonly scopes: readonly Scope[];

@@ -1,26 +1,45 @@
 import { createMiddleware } from 'hono/factory';
+import type { ClientSecrets } from '../client-tokens/client-secrets.ts';
 import { AuthenticationError, PermissionError } from '../errors.ts';
 import type { ApiKeys } from '../keys/api-keys.ts';
-import type { Scope } from '../keys/caller.ts';
+import type { Caller, Scope } from '../keys/caller.ts';
 import type { RequestVariables } from './request-id.ts';
 
-const BEARER = /^Bearer +([\x21-\x7e]+)$/i;
+const CREDENTIAL = /^(Bearer|DPoP) +([\x21-\x7e]+)$/i;
 
-/** Admits requests with a good API key, and leaves the caller for the routes. */
-export function authenticate(keys: ApiKeys) {
+/**
+ * Admits requests with a good API key (`Bearer`) or client secret (`DPoP`), and leaves the caller for the routes.
+ * @param publicOrigin the origin that clients see, where a CDN stands before it.
+ */
+export function authenticate(keys: ApiKeys, clientSecrets: ClientSecrets, publicOrigin: string | undefined) {
+  const findCaller = async (scheme: string, credential: string, request: Request): Promise<Caller> => {
+    if (scheme.toLowerCase() === 'dpop') {
+      const { origin, pathname } = new URL(request.url);
+      return clientSecrets.authenticate({
+        token: credential,
+        proof: request.headers.get('dpop') ?? undefined,
+        method: request.method,
+        url: `${publicOrigin ?? origin}${pathname}`,
+        origin: request.headers.get('origin') ?? undefined,
+      });
+    }
+    const caller = await keys.find(credential);
+    if (caller === undefined) throw new AuthenticationError('Incorrect API key provided. Ask whoever runs this gateway for a key.');
+    return caller;
+  };
   return createMiddleware<{ Variables: RequestVariables }>(async function checkKey(c, next) {
     const header = c.req.header('authorization');
     if (header === undefined) {
       throw new AuthenticationError('You did not provide an API key. Send it in the header `Authorization: Bearer YOUR_KEY`.');
     }
-    const key = BEARER.exec(header)?.[1];
-    if (key === undefined) throw new AuthenticationError('The header Authorization must be `Bearer YOUR_KEY`.');
-    const caller = await keys.find(key);
-    if (caller === undefined) throw new AuthenticationError('Incorrect API key provided. Ask whoever runs this gateway for a key.');
+    const [, scheme = '', credential] = CREDENTIAL.exec(header) ?? [];
+    if (credential === undefined) throw new AuthenticationError('The header Authorization must be `Bearer YOUR_KEY`.');
+    const caller = await findCaller(scheme, credential, c.req.raw);
     c.set('caller', caller);
-    // Whose stored objects it sees: the key's, whatever its secret is at the moment.
-    c.set('owner', caller.keyId);
+    c.set('owner', caller.ownerId);
     await next();
+    // The next proof needs it.
+    if (scheme.toLowerCase() === 'dpop') c.header('dpop-nonce', await clientSecrets.dpop.nonce());
   });
 }
 

@@ -24,7 +24,7 @@ export function errorResponse(error: unknown, requestId: string): Response {
   const headers = new Headers({ 'content-type': 'application/json', ...(error instanceof GatewayError ? error.headers : {}) });
   if (error instanceof MethodNotAllowedError) headers.set('allow', error.allowed.join(', ')); // RFC 9110 15.5.6
   if (error instanceof GatewayError && error.retryAfterSeconds !== undefined) headers.set('retry-after', String(error.retryAfterSeconds));
-  if (error instanceof GatewayError && error.status === 401) headers.set('www-authenticate', 'Bearer'); // RFC 9110 15.5.2
+  if (error instanceof GatewayError && error.status === 401 && !headers.has('www-authenticate')) headers.set('www-authenticate', 'Bearer'); // RFC 9110 15.5.2
   const status = error instanceof GatewayError ? error.status : 500;
   return new Response(JSON.stringify(encodeError(error, requestId)), { status, headers });
 }

@@ -84,7 +84,7 @@ describe('failover', () => {
   });
 
   it('keeps the rest of several choices going when one of their calls breaks', async () => {
-    const endpoint = new ToyEndpoint((request, call) => (call === 1 ? { after: 4, error: broken() } : undefined));
+    const endpoint = new ToyEndpoint((_, call) => (call === 1 ? { after: 4, error: broken() } : undefined));
     const gateway = await createGenerationGateway(endpoint);
     const body = (await (await gateway.complete({ n: 3, seed: 1 })).json()) as { choices: { text: string }[]; usage: object };
     const whole = (await (await (await createGenerationGateway(new ToyEndpoint())).complete({ n: 3, seed: 1 })).json()) as typeof body;

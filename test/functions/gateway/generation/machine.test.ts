@@ -78,16 +78,17 @@ class World {
         return;
       case 'capacity':
         this.waitingFor[choice] = 'nothing';
-        return this.send({ type: 'capacity', choice });
+        this.send({ type: 'capacity', choice });
+        return;
       case 'extension': {
         // The rest of the tokens is offered again after an extension.
         this.waitingFor[choice] = 'call';
-        return this.#choose(3) === 0
-          ? this.send({ type: 'hold-refused', choice })
-          : this.send({ type: 'hold-extended', choice, tokens: 1 + this.#choose(8) });
+        const isRefused = this.#choose(3) === 0;
+        this.send(isRefused ? { type: 'hold-refused', choice } : { type: 'hold-extended', choice, tokens: 1 + this.#choose(8) });
+        return;
       }
       default:
-        return this.#endpoint(choice);
+        this.#endpoint(choice);
     }
   }
 
@@ -96,16 +97,19 @@ class World {
     switch (this.#choose(8)) {
       case 0:
         this.waitingFor[choice] = 'nothing';
-        return this.send({ type: 'call-ended', choice, finishReason: left === 0 ? 'length' : 'stop' });
+        this.send({ type: 'call-ended', choice, finishReason: left === 0 ? 'length' : 'stop' });
+        return;
       case 1:
         this.waitingFor[choice] = 'nothing';
-        return this.send({
+        this.send({
           type: 'call-failed',
           choice,
           failure: (['capacity', 'broken', 'broken', 'refused'] as const)[this.#choose(4)] ?? 'broken',
         });
+        return;
       case 2:
-        return this.send({ type: 'choice-stopped', choice });
+        this.send({ type: 'choice-stopped', choice });
+        return;
       default: {
         if (left === 0) return;
         const count = 1 + this.#choose(Math.min(left, 4));

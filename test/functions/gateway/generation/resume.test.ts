@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
 import { createMemoryTable } from '../../../../functions/drivers/memory-table.ts';
 import { EndpointUnavailableError } from '../../../../functions/gateway/errors.ts';
+import type { Table } from '../../../../functions/gateway/services/table.ts';
 import { createGenerationGateway, readStream, type TestGateway } from '../../../support/generation-gateway.ts';
 import { ToyEndpoint } from '../../../support/toy-endpoint.ts';
 
@@ -120,7 +121,13 @@ describe('resume', () => {
   it('keeps nothing of an answer that is not to be stored', async () => {
     const table = createMemoryTable(clock);
     const written: unknown[] = [];
-    const watched = { ...table, write: (change: Parameters<typeof table.write>[0]) => (written.push(change), table.write(change)) };
+    const watched: Table = {
+      ...table,
+      write(change) {
+        written.push(change);
+        return table.write(change);
+      },
+    };
     const gateway = await createGenerationGateway(new ToyEndpoint(), { table: watched });
     const response = await gateway.call('POST', '/v1/chat/completions', {
       body: { model: 'smollm2-135m-instruct', messages: [{ role: 'user', content: 'CANARY' }], store: false, stream: true, max_tokens: 5 },
