@@ -35,8 +35,8 @@ export interface PieceSearch {
 }
 
 export class BytePairEncoder {
-  /** Ids so far; the caller takes and resets them. */
-  output = new Uint32Array(1024);
+  /** Where ids go: the caller sets it before and reads it after, for it may have grown. */
+  output: Uint32Array = new Uint32Array(64);
   length = 0;
 
   readonly #tokenOffsets: Uint32Array;

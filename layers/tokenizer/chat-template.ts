@@ -6,11 +6,11 @@
  * rendered text. Both are rendered; without its marks the second must equal the first, and its marks say which control tokens are
  * the template's. Everything else, whatever it looks like, was typed by a user, a model or a tool, and is encoded as plain text.
  */
-
 import { type ChatMessage, type ChatTool, readMessages } from './chat-messages.ts';
+import { createControlTokenPattern } from './control-tokens.ts';
 import { ChatTemplateError } from './errors.ts';
 import { JinjaTemplate } from './jinja-template.ts';
-import type { Tokenizer } from './tokenizer.ts';
+import { joinIds, type Tokenizer } from './tokenizer.ts';
 
 export interface ChatTemplateInput {
   readonly messages: readonly ChatMessage[];
@@ -19,7 +19,7 @@ export interface ChatTemplateInput {
   readonly addGenerationPrompt?: boolean;
   /** Further variables that the template reads, such as Qwen's `enable_thinking`. */
   readonly variables?: Readonly<Record<string, unknown>>;
-  /** What `strftime_now` shows; the present by default. */
+  /** What `strftime_now` shows, in UTC; the present by default. */
   readonly now?: Date;
 }
 
@@ -36,9 +36,11 @@ export interface TemplateTokens {
   readonly eosToken?: string;
 }
 
-/** @throws {ChatTemplateError} a template that cannot be read. */
+/** @throws {ChatTemplateError} a template that cannot be read, or whose control tokens cannot be told from what users type. */
 export function compileChatTemplate(source: string, tokenizer: Tokenizer, tokens: TemplateTokens = {}): ChatTemplate {
-  return new MarkedChatTemplate(source, tokenizer, tokens);
+  const template = new MarkedChatTemplate(source, tokenizer, tokens);
+  template.checkMarks();
+  return template;
 }
 
 /** Noncharacters: they are in no text that is meant to be read. */
@@ -49,8 +51,9 @@ class MarkedChatTemplate implements ChatTemplate {
   readonly #source: string;
   readonly #tokenizer: Tokenizer;
   readonly #plain: JinjaTemplate;
+  /** By mark; other marks than the first are only needed for texts that hold it. */
   readonly #marked = new Map<string, JinjaTemplate>();
-  readonly #variables: Readonly<Record<string, string>>;
+  readonly #tokens: Readonly<Record<string, string>>;
   readonly #controlTokens: RegExp;
 
   constructor(source: string, tokenizer: Tokenizer, tokens: TemplateTokens) {
@@ -59,19 +62,49 @@ class MarkedChatTemplate implements ChatTemplate {
     this.#plain = new JinjaTemplate(source);
     const bosToken = tokens.bosToken ?? tokenizer.bosToken;
     const eosToken = tokens.eosToken ?? tokenizer.eosToken;
-    this.#variables = {
+    this.#tokens = {
       ...(bosToken === undefined ? {} : { bos_token: bosToken }),
       ...(eosToken === undefined ? {} : { eos_token: eosToken }),
     };
-    const longestFirst = [...tokenizer.controlTokens].sort((a, b) => b.length - a.length);
-    this.#controlTokens = new RegExp(longestFirst.map(escapeRegExp).join('|') || '(?!)', 'g');
+    this.#controlTokens = createControlTokenPattern(tokenizer.controlTokens);
+  }
+
+  /** Renders a plain conversation: all its control tokens are the template's, so all must be marked. */
+  checkMarks(): void {
+    const input: ChatTemplateInput = { messages: [{ role: 'user', content: 'Hello' }], addGenerationPrompt: true };
+    let rendered: MarkedText;
+    try {
+      rendered = this.#renderMarked(input);
+    } catch (error) {
+      if (error instanceof ChatTemplateError) return; // it wants other messages; each rendering is checked again
+      throw error;
+    }
+    const written = rendered.plain.match(this.#controlTokens)?.length ?? 0;
+    if (written !== rendered.parts.length - 1) {
+      throw new ChatTemplateError(
+        'The chat template puts control tokens together from parts, so they cannot be told from text that users type. Write each one whole.',
+      );
+    }
   }
 
   render(input: ChatTemplateInput): string {
-    return this.#plain.render(this.#variablesFor(input, this.#variables), input.now);
+    return this.#plain.render(variablesFor(input, this.#tokens), input.now);
   }
 
   encode(input: ChatTemplateInput): Uint32Array {
+    const [first = '', ...rest] = this.#renderMarked(input).parts;
+    const parts: (Uint32Array | readonly number[])[] = [this.#tokenizer.encode(first)];
+    for (const part of rest) {
+      const { 0: token, index } = part.matchAll(this.#controlTokens).next().value ?? { 0: '', index: -1 };
+      const id = index === 0 ? this.#tokenizer.specialTokenId(token) : undefined;
+      if (id === undefined) throw new ChatTemplateError('The chat template cuts its own control tokens apart: write each one whole.');
+      parts.push([id], this.#tokenizer.encode(part.slice(token.length)));
+    }
+    return joinIds(parts);
+  }
+
+  /** The rendered text, cut before each control token that the template wrote. */
+  #renderMarked(input: ChatTemplateInput): MarkedText {
     const plain = this.render(input);
     const mark = unusedMark(plain);
     const markTokens = (text: string) => text.replace(this.#controlTokens, (token) => mark + token);
@@ -80,48 +113,32 @@ class MarkedChatTemplate implements ChatTemplate {
       template = new JinjaTemplate(this.#source, markTokens);
       this.#marked.set(mark, template);
     }
-    const variables = Object.fromEntries(Object.entries(this.#variables).map(([name, token]) => [name, markTokens(token)]));
-    const marked = template.render(this.#variablesFor(input, variables), input.now);
-    if (marked.replaceAll(mark, '') !== plain) {
+    const tokens = Object.fromEntries(Object.entries(this.#tokens).map(([name, token]) => [name, markTokens(token)]));
+    const parts = template.render(variablesFor(input, tokens), input.now).split(mark);
+    if (parts.join('') !== plain) {
       throw new ChatTemplateError(
-        'A message holds text that the chat template takes for its own control tokens. Leave such text out of the message.',
+        'The chat template treats its own control tokens in a message otherwise than text, so this prompt cannot be encoded safely. ' +
+          'Leave control tokens out of the messages.',
       );
     }
-    return this.#encodeMarked(marked, mark);
+    return { plain, parts };
   }
+}
 
-  #encodeMarked(marked: string, mark: string): Uint32Array {
-    const [first = '', ...rest] = marked.split(mark);
-    const parts: (Uint32Array | number)[] = [this.#tokenizer.encode(first)];
-    for (const part of rest) {
-      this.#controlTokens.lastIndex = 0;
-      const token = this.#controlTokens.exec(part)?.[0] ?? '';
-      const id = part.startsWith(token) ? this.#tokenizer.specialTokenId(token) : undefined;
-      if (id === undefined)
-        throw new ChatTemplateError('The chat template cuts its own control tokens apart, so its prompts cannot be encoded safely.');
-      parts.push(id, this.#tokenizer.encode(part.slice(token.length)));
-    }
-    const ids = new Uint32Array(parts.reduce<number>((sum, part) => sum + (typeof part === 'number' ? 1 : part.length), 0));
-    let at = 0;
-    for (const part of parts) {
-      if (typeof part === 'number') ids[at++] = part;
-      else {
-        ids.set(part, at);
-        at += part.length;
-      }
-    }
-    return ids;
-  }
+interface MarkedText {
+  readonly plain: string;
+  readonly parts: readonly string[];
+}
 
-  #variablesFor(input: ChatTemplateInput, tokens: Readonly<Record<string, string>>): Record<string, unknown> {
-    return {
-      ...input.variables,
-      ...tokens,
-      messages: readMessages(input.messages),
-      tools: input.tools === undefined || input.tools.length === 0 ? null : input.tools,
-      add_generation_prompt: input.addGenerationPrompt === true,
-    };
-  }
+function variablesFor(input: ChatTemplateInput, tokens: Readonly<Record<string, string>>): Record<string, unknown> {
+  return {
+    ...input.variables,
+    ...tokens,
+    messages: readMessages(input.messages),
+    tools: input.tools === undefined || input.tools.length === 0 ? null : input.tools,
+    documents: null,
+    add_generation_prompt: input.addGenerationPrompt === true,
+  };
 }
 
 function unusedMark(text: string): string {
@@ -130,8 +147,4 @@ function unusedMark(text: string): string {
     if (!text.includes(mark)) return mark;
   }
   throw new ChatTemplateError('The messages use every one of the noncharacters U+FDD0 to U+FDEF. Leave one of them out.');
-}
-
-function escapeRegExp(text: string): string {
-  return text.replace(/[\\^$.*+?()[\]{}|]/g, '\\$&');
 }

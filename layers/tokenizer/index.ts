@@ -6,4 +6,5 @@ export { compileTiktoken, TIKTOKEN_ENCODINGS, type TiktokenEncoding } from './co
 export { compileTokenizerJson, type TokenizerJsonOptions } from './compile-tokenizer-json.ts';
 export { createDetokenizer, type DetokenizedToken, type Detokenizer, type DetokenizerOptions } from './detokenizer.ts';
 export { ChatTemplateError, UnknownTokenError, VocabularyError } from './errors.ts';
-export { type DecodeOptions, loadTokenizer, type Tokenizer } from './tokenizer.ts';
+export { JsonNumber, parseExactJson } from './exact-json.ts';
+export { type DecodeOptions, loadTokenizer, type SpecialTokenOptions, type Tokenizer } from './tokenizer.ts';

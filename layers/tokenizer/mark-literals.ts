@@ -2,11 +2,7 @@
  * Walks a parsed template and changes the literals that it can put out, in place. Literals that it only compares with (operands of
  * comparisons and `in`, arguments of methods such as `split` and `startswith`, keys) stay as they are.
  */
-
-interface Node {
-  readonly type: string;
-  readonly [field: string]: unknown;
-}
+import type { JinjaNode } from './jinja-package.ts';
 
 const COMPARISONS = new Set(['==', '!=', '<', '>', '<=', '>=', 'in', 'not in']);
 
@@ -42,6 +38,6 @@ export function markLiterals(node: unknown, change: (text: string) => string): v
   for (const child of Object.values(node)) markLiterals(child, change);
 }
 
-function isNode(value: unknown): value is Node {
+function isNode(value: unknown): value is JinjaNode {
   return typeof value === 'object' && value !== null && 'type' in value && typeof value.type === 'string';
 }

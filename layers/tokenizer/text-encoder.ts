@@ -16,6 +16,9 @@ const utf8 = new TextEncoder();
 
 export interface EncodingRun {
   readonly text: string;
+  /** The ids so far are the first `length`. */
+  output: Uint32Array;
+  length: number;
   /** Code units before this are taken. */
   taken: number;
   bytes: Uint8Array;
@@ -37,11 +40,30 @@ export class PlainTextEncoder {
 
   begin(text: string): EncodingRun {
     const needsSpace = this.#settings.addPrefixSpace && text !== '' && !/^\p{White_Space}/u.test(text);
-    return { text: needsSpace ? ` ${text}` : text, taken: 0, bytes: new Uint8Array(0), at: 0, end: 0, search: undefined };
+    return {
+      text: needsSpace ? ` ${text}` : text,
+      output: new Uint32Array(64),
+      length: 0,
+      taken: 0,
+      bytes: new Uint8Array(0),
+      at: 0,
+      end: 0,
+      search: undefined,
+    };
   }
 
-  /** Does a bounded amount of work. @returns true when the run is done. */
+  /** Does a bounded amount of work, about a millisecond. @returns true when the run is done. */
   step(run: EncodingRun): boolean {
+    const encoder = this.#encoder;
+    encoder.output = run.output;
+    encoder.length = run.length;
+    const done = this.#advance(run);
+    run.output = encoder.output;
+    run.length = encoder.length;
+    return done;
+  }
+
+  #advance(run: EncodingRun): boolean {
     const encoder = this.#encoder;
     if (run.search !== undefined) {
       if (encoder.continueSearch(run.search)) run.search = undefined;
@@ -62,7 +84,7 @@ export class PlainTextEncoder {
       if (run.search !== undefined) break;
     }
     run.at = at;
-    return false;
+    return at === end && run.search === undefined && run.taken === run.text.length;
   }
 
   #takeChunk(run: EncodingRun): void {

@@ -1,12 +1,19 @@
+import { setImmediate } from 'node:timers/promises';
 import { BytePairEncoder } from './byte-pair-encoder.ts';
+import { createControlTokenPattern } from './control-tokens.ts';
 import { UnknownTokenError } from './errors.ts';
 import { createPieceScanner } from './pre-tokenizer.ts';
-import { type EncodingRun, PlainTextEncoder } from './text-encoder.ts';
+import { PlainTextEncoder } from './text-encoder.ts';
 import { readVocabulary, type Vocabulary } from './vocabulary-file.ts';
 
 export interface DecodeOptions {
   /** Leaves out the tokens that `isSpecial` names. */
   readonly skipSpecialTokens?: boolean;
+}
+
+export interface SpecialTokenOptions {
+  /** Whether the tokens that begin and end a sequence are put around the text, where the model has them. True by default. */
+  readonly addSpecialTokens?: boolean;
 }
 
 /** One model's tokenizer: exact, and linear in the length of the text. */
@@ -19,6 +26,11 @@ export interface Tokenizer {
   encode(text: string): Uint32Array;
   /** The same ids, without holding the event loop for long. Rejects with the signal's reason. */
   encodeAsync(text: string, signal?: AbortSignal): Promise<Uint32Array>;
+  /**
+   * As Hugging Face and vLLM encode by default: text that looks like a control token becomes one, and the model's own tokens are put
+   * around it. Never for text that somebody else wrote.
+   */
+  encodeWithSpecialTokens(text: string, options?: SpecialTokenOptions): Uint32Array;
   /** The number of tokens; stops early, at some number above `limit`, once there are more. */
   count(text: string, limit?: number): number;
   /** @throws {UnknownTokenError} */
@@ -53,10 +65,10 @@ class ByteLevelTokenizer implements Tokenizer {
   readonly bosToken: string | undefined;
   readonly eosToken: string | undefined;
   readonly #vocabulary: Vocabulary;
-  readonly #encoder: BytePairEncoder;
   readonly #text: PlainTextEncoder;
   readonly #specialIds: ReadonlySet<number>;
   #controlIds: ReadonlyMap<string, number> | undefined;
+  #controlPattern: RegExp | undefined;
 
   constructor(vocabulary: Vocabulary, digest: string) {
     this.digest = digest;
@@ -64,9 +76,8 @@ class ByteLevelTokenizer implements Tokenizer {
     this.eosToken = vocabulary.settings.eosToken;
     this.#vocabulary = vocabulary;
     this.vocabularySize = vocabulary.tokenOffsets.length - 1;
-    this.#encoder = new BytePairEncoder(vocabulary);
     const scan = createPieceScanner(vocabulary.settings.preTokenizer, vocabulary);
-    this.#text = new PlainTextEncoder(this.#encoder, scan, vocabulary.settings);
+    this.#text = new PlainTextEncoder(new BytePairEncoder(vocabulary), scan, vocabulary.settings);
     this.#specialIds = new Set(
       Array.from(vocabulary.controlTokens)
         .filter((token) => token % 2 === 1)
@@ -76,21 +87,45 @@ class ByteLevelTokenizer implements Tokenizer {
 
   encode(text: string): Uint32Array {
     const run = this.#text.begin(text);
-    this.#encoder.length = 0;
     while (!this.#text.step(run));
-    return this.#encoder.output.slice(0, this.#encoder.length);
+    return run.output.slice(0, run.length);
   }
 
   async encodeAsync(text: string, signal?: AbortSignal): Promise<Uint32Array> {
     signal?.throwIfAborted();
-    return this.encode(text);
+    const run = this.#text.begin(text);
+    while (!this.#text.step(run)) {
+      await setImmediate();
+      signal?.throwIfAborted();
+    }
+    return run.output.slice(0, run.length);
   }
 
   count(text: string, limit = Number.POSITIVE_INFINITY): number {
-    const run: EncodingRun = this.#text.begin(text);
-    this.#encoder.length = 0;
-    while (!this.#text.step(run) && this.#encoder.length <= limit);
-    return this.#encoder.length;
+    const run = this.#text.begin(text);
+    while (!this.#text.step(run) && run.length <= limit);
+    return run.length;
+  }
+
+  encodeWithSpecialTokens(text: string, options: SpecialTokenOptions = {}): Uint32Array {
+    const { prefix, suffix } = this.#vocabulary.settings;
+    const around = options.addSpecialTokens !== false;
+    const parts: (Uint32Array | readonly number[])[] = around ? [prefix] : [];
+    let at = 0;
+    for (const match of text.matchAll(this.#controlTokenPattern())) {
+      const id = this.specialTokenId(match[0]);
+      if (id === undefined) continue;
+      parts.push(this.encode(text.slice(at, match.index)), [id]);
+      at = match.index + match[0].length;
+    }
+    parts.push(this.encode(text.slice(at)));
+    if (around) parts.push(suffix);
+    return joinIds(parts);
+  }
+
+  #controlTokenPattern(): RegExp {
+    this.#controlPattern ??= createControlTokenPattern(this.controlTokens);
+    return this.#controlPattern;
   }
 
   decode(ids: Iterable<number>, options: DecodeOptions = {}): string {
@@ -138,4 +173,15 @@ class ByteLevelTokenizer implements Tokenizer {
     );
     return this.#controlIds;
   }
+}
+
+/** One array of all ids, in order. */
+export function joinIds(parts: readonly (Uint32Array | readonly number[])[]): Uint32Array {
+  const ids = new Uint32Array(parts.reduce((sum, part) => sum + part.length, 0));
+  let at = 0;
+  for (const part of parts) {
+    ids.set(part, at);
+    at += part.length;
+  }
+  return ids;
 }
