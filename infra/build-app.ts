@@ -5,6 +5,7 @@ import { acknowledgeFindings } from './acknowledged-findings.ts';
 import { profileOf, type Settings } from './config.ts';
 import { EDGE_REGION, gatewayStackName } from './names.ts';
 import { planEndpoints } from './plan-endpoints.ts';
+import { projectPath } from './project-path.ts';
 import { DataStack } from './stacks/data-stack.ts';
 import { EdgeStack } from './stacks/edge-stack.ts';
 import { GatewayStack } from './stacks/gateway-stack.ts';
@@ -14,8 +15,14 @@ import { OperationsStack } from './stacks/operations-stack.ts';
 /**
  * Adds every stack: data in the first region, endpoints and a gateway in each, the public name in front of all. What a region needs of
  * another one it finds by name, or reads from the other stack's outputs.
+ * @param bundlesFolder where `npm run build` has put the functions.
  */
-export function buildApp(app: App, settings: Settings, models: readonly ServedModel[]): void {
+export function buildApp(
+  app: App,
+  settings: Settings,
+  models: readonly ServedModel[],
+  bundlesFolder = projectPath('dist/functions'),
+): void {
   const { leastCopies } = profileOf(settings);
   const endpoints = planEndpoints(models, { regions: settings.regions, leastCopies });
   const { account, name, regions } = settings;
@@ -28,7 +35,7 @@ export function buildApp(app: App, settings: Settings, models: readonly ServedMo
   edge.addStackDependency(data);
   for (const region of regions) {
     const inference = new InferenceStack(app, `${name}-inference-${region}`, { ...place(region), endpoints });
-    const gateway = new GatewayStack(app, gatewayStackName(settings, region), { ...place(region), settings, endpoints });
+    const gateway = new GatewayStack(app, gatewayStackName(settings, region), { ...place(region), settings, endpoints, bundlesFolder });
     const operations = new OperationsStack(app, `${name}-operations-${region}`, { ...place(region), settings, endpoints });
     gateway.addStackDependency(data);
     gateway.addStackDependency(inference);

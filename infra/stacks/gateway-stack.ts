@@ -1,3 +1,4 @@
+import { join } from 'node:path';
 import { Arn, ArnFormat, CfnOutput, Duration, Fn, IgnoreMode, RemovalPolicy, Stack, type StackProps } from 'aws-cdk-lib';
 import { Alarm, Stats, TreatMissingData } from 'aws-cdk-lib/aws-cloudwatch';
 import { LambdaDeploymentConfig, LambdaDeploymentGroup } from 'aws-cdk-lib/aws-codedeploy';
@@ -23,6 +24,7 @@ import { projectPath } from '../project-path.ts';
 export interface GatewayStackProps extends StackProps {
   readonly settings: Settings;
   readonly endpoints: readonly EndpointPlan[];
+  readonly bundlesFolder: string;
 }
 
 /** An answer takes SageMaker eight minutes at most; the rest is for waiting before and telling afterwards. */
@@ -30,7 +32,7 @@ const TIMEOUT = Duration.minutes(9);
 
 /** What answers callers in one region: the event function behind its own address, which only the CDN may use. */
 export class GatewayStack extends Stack {
-  constructor(scope: Construct, id: string, { settings, endpoints, ...props }: GatewayStackProps) {
+  constructor(scope: Construct, id: string, { settings, endpoints, bundlesFolder, ...props }: GatewayStackProps) {
     super(scope, id, { ...props, description: 'Penstock: the OpenAI-compatible gateway' });
     const { provisionedConcurrency, canary, logRetentionDays } = profileOf(settings);
     const logs = new LogGroup(this, 'Logs', { retention: logRetentionDays, removalPolicy: RemovalPolicy.DESTROY });
@@ -42,7 +44,7 @@ export class GatewayStack extends Stack {
       memorySize: 1769, // one whole CPU
       timeout: TIMEOUT,
       handler: 'index.handler',
-      code: Code.fromAsset(projectPath('dist/functions/event-function')),
+      code: Code.fromAsset(join(bundlesFolder, 'event-function')),
       layers: [this.#createTokenizerLayer()],
       role: this.#createRole(settings, endpoints, logs),
       logGroup: logs,

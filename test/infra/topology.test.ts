@@ -1,8 +1,11 @@
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { App, type Stack } from 'aws-cdk-lib';
 import { Match, Template } from 'aws-cdk-lib/assertions';
 import { Bucket, CfnBucket } from 'aws-cdk-lib/aws-s3';
-import { beforeAll, describe, expect, it } from 'vitest';
-import { bundleFunction, FUNCTIONS, type FunctionName } from '../../functions/bundle.ts';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { bundleFunction } from '../../functions/bundle.ts';
 import { ENVIRONMENT } from '../../functions/gateway/config.ts';
 import { ORIGIN_SECRET_HEADER } from '../../functions/gateway/middleware/verify-origin.ts';
 import { buildApp } from '../../infra/build-app.ts';
@@ -14,6 +17,7 @@ const [model] = catalog as readonly [ServedModel]; // the catalog is never empty
 const REGIONS = ['eu-west-1', 'us-west-2'];
 const domain = { name: 'api.example.com', certificateArn: 'arn:aws:acm:us-east-1:111111111111:certificate/0' };
 
+let bundles: string;
 let demo: (stack: string) => Template;
 let production: (stack: string) => Template;
 
@@ -26,17 +30,20 @@ async function synthesise(
   const { default: file } = await import(projectPath('cdk.json'), { with: { type: 'json' } });
   const app = new App({ context: { ...file.context, penstock: { ...file.context.penstock, ...changes } } });
   const settings = loadSettings((key) => app.node.tryGetContext(key));
-  buildApp(app, settings, models);
+  buildApp(app, settings, models, bundles);
   alter(app);
   app.synth();
   return (stack) => Template.fromStack(app.node.findChild(`penstock-${stack}`) as Stack); // stacks are the only children by these names
 }
 
 beforeAll(async () => {
-  for (const name of Object.keys(FUNCTIONS) as FunctionName[]) await bundleFunction(name);
+  bundles = await mkdtemp(join(tmpdir(), 'penstock-topology-'));
+  await bundleFunction('event-function', join(bundles, 'event-function'));
   demo = await synthesise({});
   production = await synthesise({ profile: 'production', regions: REGIONS, domain, alarmEmail: 'ops@example.com', monthlyBudget: 5000 });
 });
+
+afterAll(() => rm(bundles, { recursive: true }));
 
 interface Statement {
   readonly Action: string | readonly string[];
@@ -303,7 +310,6 @@ describe('operations', () => {
   });
 
   it('has a runbook for every alarm that calls somebody or takes a deployment back', async () => {
-    const { readFile } = await import('node:fs/promises');
     const page = await readFile(projectPath('docs/operations.md'), 'utf8');
     const anchors = new Set(
       [...page.matchAll(/^#+ (.*)$/gm)].map(([, title = '']) =>

@@ -1,0 +1,154 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { CreateSecretCommand, SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
+import { App, type Stack } from 'aws-cdk-lib';
+import { Template } from 'aws-cdk-lib/assertions';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { bundleFunction } from '../../functions/bundle.ts';
+import { buildApp } from '../../infra/build-app.ts';
+import { loadSettings } from '../../infra/config.ts';
+import { projectPath } from '../../infra/project-path.ts';
+import { catalog } from '../../models/catalog.ts';
+import { type CallRecorder, recordAwsCalls } from '../support/aws-calls.ts';
+import { comparePolicy, type PolicyStatement } from '../support/iam-policy.ts';
+import { functionUrlEvent } from '../support/lambda-runtime-api.ts';
+import { type Moto, startMoto } from '../support/moto.ts';
+import { type RunningFunction, runLambdaFunction } from '../support/run-lambda-function.ts';
+import { startTestRuntime, TEST_CREDENTIALS, TEST_REGION, type TestRuntime } from '../support/sagemaker-runtime.ts';
+import { replay, type ScriptedContainer, startScriptedContainer } from '../support/scripted-container.ts';
+import { loadRecording } from '../support/vllm-recordings.ts';
+
+/**
+ * The calls that the deployed bundle makes, against the policy that is deployed with it. DynamoDB and Secrets Manager are moto's; what
+ * SageMaker answers is recorded. The environment is the template's own.
+ */
+const KEY = 'sk-of-the-first-api-key';
+const ORIGIN_SECRET = 'what-the-cdn-adds';
+const MODEL = 'smollm2-135m-instruct';
+
+let folder: string;
+let moto: Moto;
+let runtime: TestRuntime;
+let container: ScriptedContainer;
+let recorder: CallRecorder;
+let running: RunningFunction;
+let statements: PolicyStatement[];
+
+beforeAll(async () => {
+  const { default: file } = await import(projectPath('cdk.json'), { with: { type: 'json' } });
+  const app = new App({ context: { ...file.context, penstock: { ...file.context.penstock, regions: [TEST_REGION] } } });
+  folder = await mkdtemp(join(tmpdir(), 'penstock-least-privilege-'));
+  await bundleFunction('event-function', join(folder, 'event-function'));
+  buildApp(
+    app,
+    loadSettings((key) => app.node.tryGetContext(key)),
+    catalog,
+  );
+  const template = Template.fromStack(app.node.findChild(`penstock-gateway-${TEST_REGION}`) as Stack); // the only child of this name
+  const [policy] = Object.values(template.findResources('AWS::IAM::Policy'));
+  // Lambda itself writes the function's log with this role.
+  const all: PolicyStatement[] = policy?.['Properties']?.PolicyDocument.Statement ?? [];
+  statements = all.filter(({ Action }) => !String(Action).includes('logs:'));
+  const [lambda] = Object.values(template.findResources('AWS::Lambda::Function'));
+  const variables: Record<string, unknown> = lambda?.['Properties']?.Environment.Variables ?? {};
+  const environment = Object.fromEntries(Object.entries(variables).map(([name, value]) => [name, arnOf(value)]));
+
+  [moto, container] = await Promise.all([startMoto(), startScriptedContainer()]);
+  await moto.createTable('penstock');
+  const secrets = new SecretsManagerClient(moto.client);
+  await secrets.send(new CreateSecretCommand({ Name: 'penstock/origin', SecretString: ORIGIN_SECRET }));
+  await secrets.send(new CreateSecretCommand({ Name: 'penstock/first-api-key', SecretString: KEY }));
+  runtime = await startTestRuntime({
+    endpoints: { 'penstock-gpt': { inferenceComponents: { [MODEL]: { containers: [container.url] } } } },
+  });
+  recorder = await recordAwsCalls({ sagemaker: runtime.url, '*': String(moto.client.endpoint) });
+  running = await runLambdaFunction(join(folder, 'event-function'), {
+    ...environment,
+    AWS_REGION: TEST_REGION,
+    AWS_ACCESS_KEY_ID: TEST_CREDENTIALS.accessKeyId,
+    AWS_SECRET_ACCESS_KEY: TEST_CREDENTIALS.secretAccessKey,
+    AWS_ENDPOINT_URL: recorder.url,
+    PENSTOCK_TOKENIZERS: projectPath('models/tokenizers'),
+  });
+  await callEverything();
+});
+
+afterAll(async () => {
+  await running?.stop();
+  moto?.stop();
+  for (const each of [recorder, runtime, container]) await each?.[Symbol.asyncDispose]();
+  await rm(folder, { recursive: true, force: true });
+});
+
+/** The partition is the only reference in an ARN of the template; the account is moto's. */
+function arnOf(value: unknown): string {
+  if (typeof value === 'string') return value;
+  const parts = (value as { 'Fn::Join': [string, unknown[]] })['Fn::Join'][1]; // CloudFormation's own form
+  return parts
+    .map((part) => (typeof part === 'string' ? part : 'aws'))
+    .join('')
+    .replace(':111111111111:', ':123456789012:');
+}
+
+async function call(method: string, path: string, body?: object, headers: Record<string, string> = {}, status = 200): Promise<string> {
+  const event = functionUrlEvent(method, path, {
+    headers: { authorization: `Bearer ${KEY}`, 'x-penstock-origin': ORIGIN_SECRET, 'content-type': 'application/json', ...headers },
+    ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+  });
+  const invocation = await running.api.invoke(event).end();
+  if (Math.floor(invocation.prelude.statusCode / 100) !== Math.floor(status / 100))
+    throw new Error(`${method} ${path}: ${invocation.body.slice(0, 300)}`);
+  return invocation.body;
+}
+
+/** Each path that reads or writes something. */
+async function callEverything(): Promise<void> {
+  container.play(replay(loadRecording('stream-length')));
+  const prompt = { model: MODEL, prompt: 'The capital of France is', max_tokens: 8, temperature: 0 };
+  await call('POST', '/v1/completions', { ...prompt, stream: true }, { 'idempotency-key': 'one' });
+  await call('POST', '/v1/completions', prompt);
+  const response = JSON.parse(await call('POST', '/v1/responses', { model: MODEL, input: 'Hi', max_output_tokens: 16, store: true }));
+  await call('GET', `/v1/responses/${response.id}`);
+  await call('DELETE', `/v1/responses/${response.id}`);
+  const conversation = JSON.parse(await call('POST', '/v1/conversations', { items: [{ type: 'message', role: 'user', content: 'Hi' }] }));
+  await call('GET', `/v1/conversations/${conversation.id}/items`);
+  await call('DELETE', `/v1/conversations/${conversation.id}`);
+  const created = JSON.parse(await call('POST', '/v1/admin/api_keys', { name: 'app' }));
+  await call('GET', '/v1/admin/api_keys');
+  await call('POST', `/v1/admin/api_keys/${created.id}/rotate`, {});
+  await call('DELETE', `/v1/admin/api_keys/${created.id}`);
+  await call('GET', '/v1/usage');
+  // Permission is needed before the container decides: a refusal shows the call as well as an answer does.
+  container.play(replay(loadRecording('error-validation')));
+  await call('POST', '/v1/classify', { model: MODEL, input: 'Hi', labels: ['greeting', 'farewell'] }, {}, 400);
+}
+
+describe('the role of the gateway', () => {
+  it('allows each call that the gateway makes, and nothing else', () => {
+    expect(comparePolicy(recorder.calls, statements)).toEqual({ missing: [], unused: [] });
+  });
+
+  it('is found out when a permission is taken away', () => {
+    for (const [index, { Action }] of statements.entries()) {
+      for (const action of [Action].flat()) {
+        const fewer = statements.with(index, {
+          ...(statements[index] as PolicyStatement),
+          Action: [Action].flat().filter((each) => each !== action),
+        });
+        expect(comparePolicy(recorder.calls, fewer).missing.join(' ')).toContain(action);
+      }
+    }
+  });
+
+  it('is found out when anything is added', () => {
+    const [first, ...others] = statements as [PolicyStatement, ...PolicyStatement[]];
+    const unusedWith = (statement: PolicyStatement) => comparePolicy(recorder.calls, [statement, ...others]).unused;
+    expect(unusedWith({ ...first, Action: [...[first.Action].flat(), 'sagemaker:DeleteEndpoint'] })).toEqual(['sagemaker:DeleteEndpoint']);
+    expect(unusedWith({ ...first, Action: 'sagemaker:*' })).toEqual(['sagemaker:*']);
+    expect(unusedWith({ ...first, Resource: '*' })).toEqual(['*']);
+    expect(unusedWith({ ...first, Resource: [first.Resource, 'arn:aws:sagemaker:us-east-1:111111111111:endpoint/other'].flat() })).toEqual([
+      'endpoint/other',
+    ]);
+  });
+});
