@@ -44,6 +44,7 @@ beforeAll(async () => {
     app,
     loadSettings((key) => app.node.tryGetContext(key)),
     catalog,
+    folder,
   );
   const template = Template.fromStack(app.node.findChild(`penstock-gateway-${TEST_REGION}`) as Stack); // the only child of this name
   const [policy] = Object.values(template.findResources('AWS::IAM::Policy'));
