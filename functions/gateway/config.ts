@@ -3,10 +3,14 @@ import { readFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { isLoopback } from '../../layers/network/is-loopback.ts';
+import { parseSafetyPolicy, type SafetyPolicy } from '../../layers/safety/index.ts';
 import {
+  type AnswerPipeline,
+  answerPipelines,
   catalog,
   type EmbeddingModel,
   embeddingModels,
+  parseAnswerPipelines,
   parseCatalog,
   parseEmbeddingModels,
   type ServedModel,
@@ -16,12 +20,17 @@ import {
 export interface GatewayConfig {
   readonly catalog: readonly ServedModel[];
   readonly embeddingModels: readonly EmbeddingModel[];
+  readonly answerPipelines: readonly AnswerPipeline[];
   /** Holds one folder for each tokenizer that the catalog names. */
   readonly tokenizersFolder: string;
   /** SHA-256 (hex) of each API key that is admitted. */
   readonly apiKeyHashes: readonly string[];
   /** SHA-256 (hex) of the secret that the CDN adds; `undefined` admits callers from everywhere. */
   readonly originSecretHash: string | undefined;
+  /** What is done about unsafe prompts and answers; `undefined` lets everything pass. */
+  readonly safetyPolicy: SafetyPolicy | undefined;
+  /** The classifier's weights. */
+  readonly safetyWeightsFile: string;
   readonly maxBodyBytes: number;
   /** What clients see before the path, where a CDN or proxy stands before the gateway. */
   readonly publicOrigin: string | undefined;
@@ -33,6 +42,8 @@ export interface GatewayConfig {
   /** Places in line while a model starts. */
   readonly queue: { readonly maxWaiting: number; readonly maxWaitMs: number; readonly probeMs: number };
   readonly retry: { readonly maxFailures: number; readonly canWait: boolean };
+  /** How long a gateway process may be silent until others settle what it held. */
+  readonly runnerLeaseMs: number;
   readonly tokenLog: {
     /** Keep every answer, only those that ask for it (a lease, an Idempotency-Key), or none. */
     readonly keep: 'always' | 'asked' | 'never';
@@ -64,6 +75,8 @@ export const ENVIRONMENT = {
   PENSTOCK_ORIGIN_SECRET_SHA256: 'SHA-256 hex digest of the secret that the CDN sends',
   PENSTOCK_API_KEY_ARN: 'secret in AWS Secrets Manager that holds one API key; read by the functions in Lambda only',
   PENSTOCK_ORIGIN_SECRET_ARN: 'secret in AWS Secrets Manager that the CDN sends; read by the functions in Lambda only',
+  PENSTOCK_SAFETY_POLICY: 'JSON file with a safety policy, see docs/safety.md; default: everything passes',
+  PENSTOCK_SAFETY_WEIGHTS: 'file with the weights of its classifier; default: models/safety/weights/linear-heads.bin',
   MAX_BODY_BYTES: 'largest request body; default 4194304',
   PENSTOCK_PUBLIC_ORIGIN: 'what clients see before the path (https://api.example), for proofs of possession; default: as the request says',
   PENSTOCK_TABLE: 'DynamoDB table for keys, limits, usage and answers; default: the SQLite file, in Lambda the memory of the process',
@@ -188,6 +201,7 @@ function readGateway(read: Reader, defaults: Defaults): Omit<GatewayConfig, 'api
       maxWaitMs: read.integer('MAX_WAIT_SECONDS', 300, 0, 86_400) * 1000,
       probeMs: 1_000,
     },
+    runnerLeaseMs: 15_000,
     retry: { maxFailures: read.integer('MAX_RETRIES', 3, 0, 100), canWait: read.env['MAX_WAITING'] !== '0' },
     tokenLog: {
       keep: read.choice('KEEP_ANSWERS', defaults.keep, ['always', 'asked', 'never']),
@@ -199,19 +213,33 @@ function readGateway(read: Reader, defaults: Defaults): Omit<GatewayConfig, 'api
     ...readCatalog(read),
     tokenizersFolder: read.env['PENSTOCK_TOKENIZERS'] ?? new URL('../../models/tokenizers', import.meta.url).pathname,
     originSecretHash: read.digests('PENSTOCK_ORIGIN_SECRET_SHA256')[0],
+    safetyPolicy: readSafetyPolicy(read),
+    safetyWeightsFile:
+      read.env['PENSTOCK_SAFETY_WEIGHTS'] ?? new URL('../../models/safety/weights/linear-heads.bin', import.meta.url).pathname,
     maxBodyBytes: read.integer('MAX_BODY_BYTES', 4 * MIB, 1024, 100 * MIB),
   };
 }
 
-function readCatalog(read: Reader): Pick<GatewayConfig, 'catalog' | 'embeddingModels'> {
+function readSafetyPolicy(read: Reader): SafetyPolicy | undefined {
+  const path = read.env['PENSTOCK_SAFETY_POLICY'];
+  if (path === undefined || path === '') return undefined;
+  try {
+    return parseSafetyPolicy(JSON.parse(readFileSync(path, 'utf8')));
+  } catch (error) {
+    read.problem(`PENSTOCK_SAFETY_POLICY names ${path}, which cannot be used: ${error instanceof Error ? error.message : String(error)}`);
+    return undefined;
+  }
+}
+
+function readCatalog(read: Reader): Pick<GatewayConfig, 'catalog' | 'embeddingModels' | 'answerPipelines'> {
   const path = read.env['PENSTOCK_CATALOG'];
-  if (path === undefined) return { catalog, embeddingModels };
+  if (path === undefined) return { catalog, embeddingModels, answerPipelines };
   try {
     const file: unknown = JSON.parse(readFileSync(path, 'utf8'));
-    return { catalog: parseCatalog(file), embeddingModels: parseEmbeddingModels(file) };
+    return { catalog: parseCatalog(file), embeddingModels: parseEmbeddingModels(file), answerPipelines: parseAnswerPipelines(file) };
   } catch (error) {
     read.problem(`PENSTOCK_CATALOG names ${path}, which cannot be used: ${error instanceof Error ? error.message : String(error)}`);
-    return { catalog: [], embeddingModels: [] };
+    return { catalog: [], embeddingModels: [], answerPipelines: [] };
   }
 }
 

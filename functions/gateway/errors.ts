@@ -90,6 +90,17 @@ export class UnsupportedMediaTypeError extends InvalidRequestError {
   }
 }
 
+/** The safety policy blocks what was sent. Says not what was found: an attacker would learn from it. */
+export class ContentBlockedError extends InvalidRequestError {
+  override readonly name = 'ContentBlockedError';
+  constructor(param: string) {
+    super('Your request was rejected by the safety policy of this service. Change what you ask for.', {
+      param,
+      code: 'content_policy_violation',
+    });
+  }
+}
+
 /** Missing or wrong API key. */
 export class AuthenticationError extends GatewayError {
   override readonly name: string = 'AuthenticationError';

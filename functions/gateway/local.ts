@@ -10,6 +10,7 @@ import { createFolderTokenizerFiles } from '../drivers/folder-tokenizer-files.ts
 import { createJsonLog } from '../drivers/json-log.ts';
 import { createMemoryTable } from '../drivers/memory-table.ts';
 import { createRandomIds } from '../drivers/random-ids.ts';
+import { loadSafetyClassifier } from '../drivers/safety-classifier-file.ts';
 import { createSageMakerEndpoint } from '../drivers/sagemaker-endpoint.ts';
 import { createSqliteTable } from '../drivers/sqlite-table.ts';
 import { createApp } from './app.ts';
@@ -35,7 +36,7 @@ try {
 
 async function start(): Promise<void> {
   const config = loadServerConfig();
-  const models = await loadServedModels(config.catalog, createFolderTokenizerFiles(config.tokenizersFolder));
+  const models = await loadServedModels(config.catalog, createFolderTokenizerFiles(config.tokenizersFolder), config.answerPipelines);
   const clock = { now: Date.now };
   const services = {
     models,
@@ -44,8 +45,9 @@ async function start(): Promise<void> {
     clock,
     ids: createRandomIds(),
     log,
+    ...(await loadSafetyClassifier(config)),
   };
-  startRecovery(services, config.apiKeyHashes);
+  startRecovery(services, config);
   let draining = false;
   const app = createApp(services, config, () => draining);
   const server = serve({ fetch: app.fetch, hostname: config.host, port: config.port }, (address) => {

@@ -3,6 +3,7 @@
  * among the drivers, and `test/contracts` has one suite for each port that every driver runs.
  */
 
+import type { WindowClassifier } from '../../layers/safety/index.ts';
 import type { ServedModels } from './served-models.ts';
 import type { Table } from './services/table.ts';
 
@@ -135,6 +136,8 @@ export interface Services {
   readonly endpoint: Endpoint;
   /** What outlives a request. */
   readonly table: Table;
+  /** Scores texts for the safety policy; without it only the exact rules work. */
+  readonly classifier?: WindowClassifier;
   readonly clock: Clock;
   readonly ids: Ids;
   readonly log: Log;

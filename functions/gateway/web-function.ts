@@ -10,6 +10,7 @@ import { createFolderTokenizerFiles } from '../drivers/folder-tokenizer-files.ts
 import { createJsonLog } from '../drivers/json-log.ts';
 import { createMemoryTable } from '../drivers/memory-table.ts';
 import { createRandomIds } from '../drivers/random-ids.ts';
+import { loadSafetyClassifier } from '../drivers/safety-classifier-file.ts';
 import { createSageMakerEndpoint } from '../drivers/sagemaker-endpoint.ts';
 import { createSecretsManager } from '../drivers/secrets-manager.ts';
 import { createApp } from './app.ts';
@@ -27,10 +28,18 @@ try {
 
 async function start(): Promise<void> {
   const config = await loadWebFunctionConfig(createSecretsManager());
-  const models = await loadServedModels(config.catalog, createFolderTokenizerFiles(config.tokenizersFolder));
+  const models = await loadServedModels(config.catalog, createFolderTokenizerFiles(config.tokenizersFolder), config.answerPipelines);
   const clock = { now: Date.now };
   const table = config.store.kind === 'dynamodb' ? createDynamoDbTable(config.store.tableName, clock) : createMemoryTable(clock);
-  const services = { models, endpoint: createSageMakerEndpoint(), table, clock, ids: createRandomIds(), log };
+  const services = {
+    models,
+    endpoint: createSageMakerEndpoint(),
+    table,
+    clock,
+    ids: createRandomIds(),
+    log,
+    ...(await loadSafetyClassifier(config)),
+  };
   let draining = false;
   const app = createApp(services, config, () => draining);
   const fetch = withDeadline((request) => app.fetch(request), config.deadlineMs);

@@ -1,3 +1,4 @@
+import { createSafetyFilter, type SafetyFilter } from '../../../layers/safety/index.ts';
 import { type ClientSecrets, createClientSecrets } from '../client-tokens/client-secrets.ts';
 import type { GatewayConfig } from '../config.ts';
 import { type ApiKeys, createApiKeys } from '../keys/api-keys.ts';
@@ -20,6 +21,8 @@ export interface Room extends Services {
   readonly health: TargetHealth;
   readonly queue: CapacityQueue;
   readonly logs: LiveLogs;
+  /** Judges prompts and answers; `undefined` when no policy is set. */
+  readonly safety: SafetyFilter | undefined;
   readonly config: GatewayConfig;
 }
 
@@ -31,12 +34,16 @@ export function createRoom(services: Services, config: GatewayConfig): Room {
     ...services,
     keys,
     clientSecrets: createClientSecrets(table, clock, ids, keys),
-    meters: createMeters(table, clock, createReclaimer(services, ledger)),
+    meters: createMeters(table, clock, createReclaimer({ ...services, runnerLeaseMs: config.runnerLeaseMs }, ledger)),
     ledger,
-    runner: createRunner(table, clock, ids),
+    runner: createRunner(table, clock, ids, config.runnerLeaseMs),
     health: new TargetHealth(),
     queue: new CapacityQueue(config.queue, clock),
-    logs: createLiveLogs(services),
+    logs: createLiveLogs(services, config.runnerLeaseMs),
+    safety:
+      config.safetyPolicy === undefined
+        ? undefined
+        : createSafetyFilter(config.safetyPolicy, { ...(services.classifier === undefined ? {} : { classifier: services.classifier }) }),
     config,
   };
 }

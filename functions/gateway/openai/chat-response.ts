@@ -11,7 +11,12 @@ import { type AnswerHead, type CollectedChoice, collectAnswer, encodeUsage, sumU
 import { obfuscate } from './obfuscation.ts';
 import type { Delivery } from './request-fields.ts';
 
-const FINISH_REASONS = { stop: 'stop', length: 'length', 'tool-calls': 'tool_calls' } as const satisfies Record<FinishReason, string>;
+const FINISH_REASONS = {
+  stop: 'stop',
+  length: 'length',
+  'tool-calls': 'tool_calls',
+  'content-filter': 'content_filter',
+} as const satisfies Record<FinishReason, string>;
 
 /** What open models' servers call a model's thoughts; OpenAI's own API does not show them. */
 type WithReasoning<Message> = Message & { readonly reasoning_content?: string };

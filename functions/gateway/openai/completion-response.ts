@@ -77,8 +77,16 @@ export async function* encodeCompletionChunks(
 }
 
 /** A bare completion offers no tools, so it never ends with a call. */
-function encodeFinishReason(reason: FinishReason): 'stop' | 'length' {
-  return reason === 'length' ? 'length' : 'stop';
+function encodeFinishReason(reason: FinishReason): 'stop' | 'length' | 'content_filter' {
+  switch (reason) {
+    case 'stop':
+    case 'tool-calls':
+      return 'stop';
+    case 'length':
+      return 'length';
+    case 'content-filter':
+      return 'content_filter';
+  }
 }
 
 /** GPT-3's shape: parallel arrays. Offsets count UTF-16 units of the answer's text, token by token. */

@@ -29,6 +29,7 @@ const ENDINGS = {
   stop: { status: 'completed', event: 'response.completed', details: null },
   'tool-calls': { status: 'completed', event: 'response.completed', details: null },
   length: { status: 'incomplete', event: 'response.incomplete', details: { reason: 'max_output_tokens' } },
+  'content-filter': { status: 'incomplete', event: 'response.incomplete', details: { reason: 'content_filter' } },
 } as const satisfies Record<FinishReason, object>;
 
 /**

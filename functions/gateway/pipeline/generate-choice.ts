@@ -2,7 +2,7 @@ import { createDetokenizer, type Tokenizer } from '../../../layers/tokenizer/ind
 import type { ChoiceRequest } from '../generation/generation.ts';
 import type { LoadedModel } from '../served-models.ts';
 import type { EndpointEvent, Grammar, SampledTokenLogprob } from '../services.ts';
-import type { FinishReason, GenerationRequest, TextEvent, TokenDetail } from './generation-request.ts';
+import type { GenerationRequest, TextEvent, TokenDetail, Usage } from './generation-request.ts';
 import type { ChoicePlan } from './plan-choices.ts';
 
 /** What an endpoint is asked for one answer: ids in, ids out. Which endpoint is decided call by call. */
@@ -38,17 +38,13 @@ export async function* detokenizeChoice(
   const detokenizer = createDetokenizer(tokenizer, { stop, skipSpecialTokens: true });
   const stopTokenIds = new Set(model.served.stopTokenIds);
   let completionTokens = 0;
-  const end = (finishReason: FinishReason, cachedPromptTokens: number): TextEvent => ({
-    type: 'choice-end',
-    finishReason,
-    usage: { promptTokens: plan.promptTokenIds.length, completionTokens, cachedPromptTokens },
-  });
+  const usage = (cachedPromptTokens = 0): Usage => ({ promptTokens: plan.promptTokenIds.length, completionTokens, cachedPromptTokens });
 
   for await (const event of events) {
     if (event.type === 'end') {
       const text = detokenizer.flush();
-      if (text !== '') yield { type: 'text-delta', text, tokens: [] };
-      yield end(event.finishReason, event.cachedPromptTokens ?? 0);
+      if (text !== '') yield { type: 'text-delta', text, tokens: [], usage: usage() };
+      yield { type: 'choice-end', finishReason: event.finishReason, usage: usage(event.cachedPromptTokens) };
       return;
     }
     let text = '';
@@ -61,12 +57,12 @@ export async function* detokenizeChoice(
       const logprob = event.logprobs?.[position];
       if (logprob !== undefined) tokens.push(describeToken(tokenizer, logprob));
       if (released.stop !== undefined) {
-        if (text !== '' || tokens.length > 0) yield { type: 'text-delta', text, tokens };
-        yield end('stop', 0);
+        if (text !== '' || tokens.length > 0) yield { type: 'text-delta', text, tokens, usage: usage() };
+        yield { type: 'choice-end', finishReason: 'stop', usage: usage() };
         return;
       }
     }
-    if (text !== '' || tokens.length > 0) yield { type: 'text-delta', text, tokens };
+    if (text !== '' || tokens.length > 0) yield { type: 'text-delta', text, tokens, usage: usage() };
   }
 }
 

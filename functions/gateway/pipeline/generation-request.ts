@@ -48,14 +48,16 @@ export interface TokenDetail {
 }
 
 /** How the model came to its end. */
-export type FinishReason = 'stop' | 'length' | 'tool-calls';
+export type FinishReason = 'stop' | 'length' | 'tool-calls' | 'content-filter';
 
-/** What one choice says, as text; exactly one `choice-end` closes it. */
-export type TextEvent = { readonly type: 'text-delta'; readonly text: string; readonly tokens: readonly TokenDetail[] } | ChoiceEnd;
+/** What one choice says, as text, with the usage so far; exactly one `choice-end` closes it. */
+export type TextEvent =
+  | { readonly type: 'text-delta'; readonly text: string; readonly tokens: readonly TokenDetail[]; readonly usage: Usage }
+  | ChoiceEnd;
 
 /** What one choice says, understood. */
 export type ChoiceEvent =
-  | { readonly type: 'delta'; readonly parts: readonly OutputPart[]; readonly tokens: readonly TokenDetail[] }
+  | { readonly type: 'delta'; readonly parts: readonly OutputPart[]; readonly tokens: readonly TokenDetail[]; readonly usage: Usage }
   | ChoiceEnd;
 
 export interface ChoiceEnd {

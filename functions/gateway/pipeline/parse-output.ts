@@ -12,7 +12,7 @@ export async function* parseOutput(events: AsyncIterable<TextEvent>, parser: Out
     const parts = joinParts(isEnd ? parser.flush() : parser.push(event.text));
     const tokens = isEnd ? [] : event.tokens;
     called ||= parts.some((part) => part.type === 'tool-call');
-    if (parts.length > 0 || tokens.length > 0) yield { type: 'delta', parts, tokens };
+    if (parts.length > 0 || tokens.length > 0) yield { type: 'delta', parts, tokens, usage: event.usage };
     if (isEnd) yield { ...event, finishReason: called && event.finishReason === 'stop' ? 'tool-calls' : event.finishReason };
   }
 }

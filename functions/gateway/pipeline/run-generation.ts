@@ -10,6 +10,8 @@ import { mergeChoices } from './merge-choices.ts';
 import { parseOutput } from './parse-output.ts';
 import { planChoices } from './plan-choices.ts';
 import { planOutput } from './plan-output.ts';
+import { screenInput } from './screen-input.ts';
+import { screenOutput } from './screen-output.ts';
 import { tokenizePrompt } from './tokenize-prompt.ts';
 
 /** Who asks, and the name under which the answer is kept. */
@@ -35,7 +37,8 @@ export async function runGeneration(
   signal: AbortSignal,
 ): Promise<RunningGeneration> {
   const model = chooseModel(room.models, request.modelId, caller.models);
-  const fitting = request.prompts.map((prompt) => fitPrompt(model, prompt, request));
+  const screened = await Promise.all(request.prompts.map((prompt) => screenInput(room.safety, prompt, request, signal)));
+  const fitting = screened.map((prompt) => fitPrompt(model, prompt, request));
   const prompts = await Promise.all(fitting.map((prompt) => tokenizePrompt(model, prompt, request, signal)));
   const plans = planChoices(model, prompts, request);
   const { grammar, createParser } = planOutput(model, request);
@@ -45,7 +48,7 @@ export async function runGeneration(
   const choices = plans.map((plan) => {
     const generated = generation.tokens(plan.index, describeChoice(model, plan, request, grammar), running);
     const text = detokenizeChoice(generated, model, plan, request.stop);
-    return { index: plan.index, events: parseOutput(text, createParser()) };
+    return { index: plan.index, events: screenOutput(parseOutput(text, createParser()), room.safety) };
   });
   return { generation, events: generation.settled(mergeChoices(choices, stop)) };
 }

@@ -61,7 +61,10 @@ describe('paths and methods', () => {
 
   it('lists the models and finds one', async () => {
     const list = await readJson<{ object: string; data: unknown[] }>(await app.request('/v1/models', { headers }));
-    expect(list).toEqual({ object: 'list', data: [expect.objectContaining({ id: MODEL, object: 'model', owned_by: 'huggingfacetb' })] });
+    expect(list).toMatchObject({
+      object: 'list',
+      data: [{ id: MODEL, object: 'model', owned_by: 'huggingfacetb' }, { id: 'gpt-refined' }],
+    });
     const one = await app.request(`/v1/models/${MODEL}`, { headers });
     expect(await one.json()).toEqual(list.data[0]);
   });
