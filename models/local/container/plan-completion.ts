@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import type { Tokenizer } from '../../../layers/tokenizer/index.ts';
 import { type CompletionInvocation, InvocationError } from '../../invocation.ts';
 import type { EngineRequest } from '../engine/engine.ts';
+import type { GrammarSpec } from '../engine/grammar.ts';
 
 /** What the container knows of its model. */
 export interface ServedModel {
@@ -22,7 +23,12 @@ export interface PlannedChoice {
  * Checks a body against the model as vLLM does, with its sentences, and plans one engine request for each choice.
  * @param createId makes ids that are unique in this process. Throws `InvocationError`.
  */
-export function planCompletion(body: CompletionInvocation, model: ServedModel, createId: () => string): PlannedChoice[] {
+export function planCompletion(
+  body: CompletionInvocation,
+  model: ServedModel,
+  grammar: GrammarSpec | undefined,
+  createId: () => string,
+): PlannedChoice[] {
   const greedy = body.temperature < 1e-5;
   if (greedy && body.n > 1) {
     throw new InvocationError(`n must be 1 when using greedy sampling, got ${body.n}.`, { param: 'n' });
@@ -60,18 +66,13 @@ export function planCompletion(body: CompletionInvocation, model: ServedModel, c
         promptLogprobs: body.prompt_logprobs ?? (body.echo ? (body.logprobs ?? undefined) : undefined),
         priority: body.priority,
         cacheSalt: body.cache_salt ?? '',
+        grammar,
       },
     }));
   });
 }
 
 function refuseUnsupported(body: CompletionInvocation): void {
-  const format = body.response_format?.type;
-  if (body.structured_outputs || (format !== undefined && format !== 'text')) {
-    throw new InvocationError('This engine has no structured outputs yet.', {
-      param: body.structured_outputs ? 'structured_outputs' : 'response_format',
-    });
-  }
   if (body.best_of !== undefined && body.best_of !== null && body.best_of !== body.n) {
     throw new InvocationError('best_of must equal n.', { param: 'best_of' });
   }

@@ -29,6 +29,7 @@ const FAILURES = {
   'queue-full': () =>
     new InvocationError('The engine is currently busy. Please try again later.', { code: 503, type: 'ServiceUnavailableError' }),
   'not-a-number': () => new InvocationError('The model produced numbers that are no probabilities for this request.', { code: 500 }),
+  'grammar-stuck': () => new InvocationError('No token can follow under the grammar of this request.', { code: 500 }),
   'step-failed': () => new InvocationError('The engine could not compute a step of this request.', { code: 500 }),
   'engine-gone': () => new InvocationError('The engine stopped while it worked on this request.', { code: 500 }),
 } as const;

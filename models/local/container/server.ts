@@ -12,9 +12,11 @@ import {
   REQUEST_ID_HEADER,
 } from '../../invocation.ts';
 import type { EngineClient } from '../engine/engine-client.ts';
+import type { GrammarSpec } from '../engine/grammar.ts';
 import type { Log } from './log.ts';
 import { Metrics } from './metrics.ts';
 import { planCompletion, type ServedModel } from './plan-completion.ts';
+import { planGrammar } from './plan-grammar.ts';
 import { answerCompletion, type CompletionRun, streamCompletion } from './run-completion.ts';
 
 export interface ContainerServer {
@@ -58,7 +60,9 @@ export function createContainerServer(engine: EngineClient, model: ServedModel, 
       id = `cmpl-${header(request, REQUEST_ID_HEADER) ?? received.requestId ?? randomBytes(8).toString('hex')}`;
       refuseHeaders(request, model);
       const body = parseCompletionInvocation(received.value);
-      const plan = planCompletion(body, model, () => `${requests++}`);
+      const grammar = planGrammar(body);
+      if (grammar !== undefined) await checkGrammar(engine, grammar);
+      const plan = planCompletion(body, model, grammar, () => `${requests++}`);
       const created = Math.floor(Date.now() / 1000);
       const run: CompletionRun = { id, body, plan, model, engine, metrics, created, signal: gone.signal };
       if (body.stream) await stream(run, response);
@@ -84,6 +88,13 @@ export function createContainerServer(engine: EngineClient, model: ServedModel, 
       server.closeAllConnections();
     },
   };
+}
+
+/** Before anything is answered: a grammar that cannot be enforced is the caller's to mend. */
+async function checkGrammar(engine: EngineClient, grammar: GrammarSpec): Promise<void> {
+  const problem = await engine.checkGrammar(grammar);
+  if (problem === undefined) return;
+  throw new InvocationError(`The ${grammar.type.replace('-', ' ')} cannot be enforced: ${problem}.`, { param: 'structured_outputs' });
 }
 
 /** The status goes out before the engine has a say, as vLLM's does: a full queue is an error event inside a 200. */

@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
 import type { EngineEvent, EngineRequest, EngineStatus } from './engine.ts';
+import type { GrammarSpec } from './grammar.ts';
 import type { FromWorker, ToWorker, WorkerOptions } from './worker-messages.ts';
 
 const NOTHING_RUNS: EngineStatus = { running: 0, waiting: 0, kvUsage: 0, preemptions: 0, prefixQueries: 0, prefixHits: 0 };
@@ -11,6 +12,8 @@ export type EngineListener = (event: EngineEvent) => void;
 export class EngineClient {
   readonly #worker: Worker;
   readonly #listeners = new Map<string, EngineListener>();
+  readonly #checks = new Map<number, (problem: string | undefined) => void>();
+  #checkCount = 0;
   #status: EngineStatus = NOTHING_RUNS;
   /** Resolves with the cause when the thread is gone, asked to or not. Whoever still waits for an answer has been told. */
   readonly gone: Promise<Error>;
@@ -19,6 +22,7 @@ export class EngineClient {
     this.#worker = worker;
     worker.on('message', (message: FromWorker) => {
       if (message.type === 'events') this.#deliver(message.events, message.status);
+      if (message.type === 'grammar-checked') this.#checks.get(message.number)?.(message.problem);
     });
     this.gone = new Promise((resolve) => {
       worker.once('error', resolve);
@@ -50,6 +54,18 @@ export class EngineClient {
   submit(request: EngineRequest, listener: EngineListener): void {
     this.#listeners.set(request.id, listener);
     this.#post({ type: 'submit', request });
+  }
+
+  /** @returns why the grammar cannot be enforced, or `undefined` when it can. */
+  async checkGrammar(grammar: GrammarSpec): Promise<string | undefined> {
+    const number = this.#checkCount++;
+    const checked = new Promise<string | undefined>((resolve) => this.#checks.set(number, resolve));
+    this.#post({ type: 'check-grammar', number, grammar });
+    try {
+      return await Promise.race([checked, this.gone.then(() => 'the engine stopped')]);
+    } finally {
+      this.#checks.delete(number);
+    }
   }
 
   cancel(id: string): void {

@@ -1,6 +1,7 @@
 /** The engine's loop: asks the scheduler for a step, computes it, samples, tells what came out. */
 import { WINDOW_TOKENS } from '../convert/build-decoder.ts';
 import type { Decoder } from './decoder.ts';
+import type { AnswerGrammar, GrammarSpec, Grammars } from './grammar.ts';
 import { bucketFor, completeWindows, KvPool, type KvShape } from './kv-pool.ts';
 import { PrefixCache } from './prefix-cache.ts';
 import { readLogprobs, type SamplingParameters, sampleToken, type TokenLogprob } from './sampler.ts';
@@ -23,6 +24,8 @@ export interface EngineRequest {
   readonly priority: number;
   /** Cached prefixes are shared among requests of one salt only. */
   readonly cacheSalt: string;
+  /** What the answer must be. */
+  readonly grammar: GrammarSpec | undefined;
 }
 
 export interface PositionLogprobs {
@@ -48,7 +51,11 @@ export type EngineEvent =
       readonly logprobs: readonly PositionLogprobs[];
       readonly finish: Finish | undefined;
     }
-  | { readonly type: 'failed'; readonly id: string; readonly reason: 'queue-full' | 'not-a-number' | 'step-failed' | 'engine-gone' };
+  | {
+      readonly type: 'failed';
+      readonly id: string;
+      readonly reason: 'queue-full' | 'not-a-number' | 'grammar-stuck' | 'step-failed' | 'engine-gone';
+    };
 
 interface RunningRequest {
   readonly request: EngineRequest;
@@ -58,6 +65,8 @@ interface RunningRequest {
   started: boolean;
   /** Its rows may hold NaN. */
   isSpoilt: boolean;
+  /** Begins with the first token. */
+  grammar: AnswerGrammar | undefined;
 }
 
 export interface EngineStatus {
@@ -75,8 +84,19 @@ export interface EngineLimits extends SchedulerLimits {
   readonly prefixCacheBytes: number;
 }
 
+export interface EngineParts {
+  readonly decoder: Decoder;
+  readonly grammars: Grammars;
+  readonly shape: KvShape;
+  readonly limits: EngineLimits;
+  readonly emit: (event: EngineEvent) => void;
+  /** Nothing is left to do, also when the last requests were cancelled and no event told of them. */
+  readonly onIdle: () => void;
+}
+
 export class Engine {
   readonly #decoder: Decoder;
+  readonly #grammars: Grammars;
   readonly #pool: KvPool;
   readonly #scheduler: Scheduler;
   readonly #emit: (event: EngineEvent) => void;
@@ -89,20 +109,14 @@ export class Engine {
   #prefixHits = 0;
   #loop: Promise<void> | undefined;
 
-  /** @param onIdle nothing is left to do, also when the last requests were cancelled and no event told of them. */
-  constructor(
-    decoder: Decoder,
-    shape: KvShape,
-    limits: EngineLimits,
-    emit: (event: EngineEvent) => void,
-    onIdle: () => void = () => undefined,
-  ) {
-    this.#onIdle = onIdle;
+  constructor({ decoder, grammars, shape, limits, emit, onIdle }: EngineParts) {
     this.#decoder = decoder;
+    this.#grammars = grammars;
     this.#pool = new KvPool(shape, limits.slots + 1); // one more is the scheduler's scratch slot
     this.#scheduler = new Scheduler(limits);
     this.#prefixes = new PrefixCache(limits.prefixCacheBytes);
     this.#emit = emit;
+    this.#onIdle = onIdle;
   }
 
   get status(): EngineStatus {
@@ -116,7 +130,14 @@ export class Engine {
       this.#emit({ type: 'failed', id, reason: 'queue-full' });
       return;
     }
-    this.#requests.set(id, { request, tokenIds: [...promptTokenIds], promptPositions: [], started: false, isSpoilt: false });
+    this.#requests.set(id, {
+      request,
+      tokenIds: [...promptTokenIds],
+      promptPositions: [],
+      started: false,
+      isSpoilt: false,
+      grammar: undefined,
+    });
     this.#loop ??= this.#run().finally(() => {
       this.#loop = undefined;
     });
@@ -127,6 +148,7 @@ export class Engine {
     const entry = this.#requests.get(id);
     if (entry === undefined) return;
     this.#requests.delete(id);
+    entry.grammar?.dispose();
     this.#leaving.push(entry);
   }
 
@@ -176,13 +198,13 @@ export class Engine {
 
     const row = (index: number) => logits.subarray(index * this.#decoder.vocabularySize, (index + 1) * this.#decoder.vocabularySize);
     if (step.type === 'decode') {
-      for (const [i, entry] of running.entries()) this.#sample(entry, row(i), i);
+      for (const [i, entry] of running.entries()) await this.#sample(entry, row(i), i);
       return;
     }
     const [entry] = running;
     if (entry === undefined) return;
     this.#collectPromptLogprobs(entry, step, row);
-    if (step.complete) this.#sample(entry, row(rows.length - 1), firstSlot);
+    if (step.complete) await this.#sample(entry, row(rows.length - 1), firstSlot);
   }
 
   #find(id: string): RunningRequest {
@@ -269,7 +291,7 @@ export class Engine {
     }
   }
 
-  #sample(entry: RunningRequest, row: Float32Array, slot: number): void {
+  async #sample(entry: RunningRequest, row: Float32Array, slot: number): Promise<void> {
     const { request, tokenIds } = entry;
     const { id, sampling, endTokenIds, stopTokenIds, minTokens, maxTokens } = request;
     if (!this.#requests.has(id)) return; // cancelled while it was computed
@@ -284,12 +306,27 @@ export class Engine {
       this.#end({ type: 'output', id, tokenIds: [], logprobs: [], finish: { reason: 'length', stopTokenId: undefined } });
       return;
     }
-    const banned = generated < minTokens ? [...endTokenIds, ...stopTokenIds] : [];
     const original = request.logprobs === undefined ? row : row.slice();
+    if (request.grammar !== undefined) {
+      entry.grammar ??= await this.#grammars.begin(request.grammar);
+      const hasToken = await entry.grammar.mask(row);
+      if (!this.#requests.has(id)) return; // cancelled while it was masked
+      if (!hasToken) {
+        this.#end({ type: 'failed', id, reason: 'grammar-stuck' });
+        return;
+      }
+    }
+    // Under a grammar the end is allowed exactly where the answer is complete.
+    const banned = generated < minTokens && request.grammar === undefined ? [...endTokenIds, ...stopTokenIds] : [];
     const tokenId = sampleToken(row, sampling, tokenIds, request.promptTokenIds.length, banned);
+    if (row[tokenId] === Number.NEGATIVE_INFINITY) {
+      this.#end({ type: 'failed', id, reason: 'grammar-stuck' }); // allowed tokens and grammar have none in common
+      return;
+    }
     tokenIds.push(tokenId);
+    const isComplete = entry.grammar?.accept(tokenId) === true;
     const logprobs = request.logprobs === undefined ? [] : [readLogprobs(original, tokenId, request.logprobs)];
-    const finish = findFinish(request, tokenId, generated + 1);
+    const finish = isComplete ? END_OF_SEQUENCE : findFinish(request, tokenId, generated + 1);
     const event: EngineEvent = { type: 'output', id, tokenIds: [tokenId], logprobs, finish };
     if (finish !== undefined) {
       this.#end(event);
@@ -312,8 +349,10 @@ export class Engine {
   }
 }
 
+const END_OF_SEQUENCE: Finish = { reason: 'stop', stopTokenId: undefined };
+
 function findFinish({ endTokenIds, stopTokenIds, maxTokens }: EngineRequest, tokenId: number, generated: number): Finish | undefined {
-  if (endTokenIds.includes(tokenId)) return { reason: 'stop', stopTokenId: undefined };
+  if (endTokenIds.includes(tokenId)) return END_OF_SEQUENCE;
   if (stopTokenIds.includes(tokenId)) return { reason: 'stop', stopTokenId: tokenId };
   return generated >= maxTokens ? { reason: 'length', stopTokenId: undefined } : undefined;
 }

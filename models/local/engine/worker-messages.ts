@@ -1,5 +1,6 @@
 import type { ModelFolder } from '../convert/model-folder.ts';
 import type { EngineEvent, EngineLimits, EngineRequest, EngineStatus } from './engine.ts';
+import type { GrammarSpec } from './grammar.ts';
 
 export interface WorkerOptions {
   readonly model: ModelFolder;
@@ -11,9 +12,12 @@ export interface WorkerOptions {
 export type ToWorker =
   | { readonly type: 'submit'; readonly request: EngineRequest }
   | { readonly type: 'cancel'; readonly id: string }
+  | { readonly type: 'check-grammar'; readonly number: number; readonly grammar: GrammarSpec }
   /** Drops what runs and waits, and ends the thread after the step that is being computed. */
   | { readonly type: 'stop' };
 
 export type FromWorker =
+  /** `problem` is `undefined` for a grammar that can be enforced. */
+  | { readonly type: 'grammar-checked'; readonly number: number; readonly problem: string | undefined }
   | { readonly type: 'ready' }
   | { readonly type: 'events'; readonly events: readonly EngineEvent[]; readonly status: EngineStatus };

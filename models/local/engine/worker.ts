@@ -1,7 +1,12 @@
 /** The thread that computes. onnxruntime blocks it during each step; messages are read between steps. */
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { parentPort, workerData } from 'node:worker_threads';
+import { loadTokenizer } from '../../../layers/tokenizer/index.ts';
+import { MODEL_FILES } from '../convert/model-folder.ts';
 import { Decoder } from './decoder.ts';
 import { Engine, type EngineEvent } from './engine.ts';
+import { GrammarError, Grammars } from './grammar.ts';
 import type { FromWorker, ToWorker, WorkerOptions } from './worker-messages.ts';
 
 const port = parentPort;
@@ -11,7 +16,8 @@ const { model, limits, threads, profilePrefix } = workerData as WorkerOptions; /
 const decoder = await Decoder.load(model, { threads, ...(profilePrefix === undefined ? {} : { profilePrefix }) });
 let events: EngineEvent[] = [];
 let flushIsPlanned = false;
-const engine = new Engine(decoder, model.config, limits, tell, planFlush);
+const grammars = new Grammars(loadTokenizer(await readFile(join(model.path, MODEL_FILES.vocabulary))), model.config.stopTokenIds);
+const engine = new Engine({ decoder, grammars, shape: model.config, limits, emit: tell, onIdle: planFlush });
 
 function tell(event: EngineEvent): void {
   events.push(event);
@@ -41,6 +47,14 @@ port.on('message', async (message: ToWorker) => {
     case 'cancel':
       engine.cancel(message.id);
       break;
+    case 'check-grammar': {
+      const problem = await grammars.check(message.grammar).then(
+        () => undefined,
+        (error: unknown) => (error instanceof GrammarError ? error.message : 'it cannot be compiled'),
+      );
+      post({ type: 'grammar-checked', number: message.number, problem });
+      break;
+    }
     case 'stop':
       await engine.stop();
       await decoder.dispose();
