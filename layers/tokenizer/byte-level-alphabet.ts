@@ -27,3 +27,12 @@ export function readSpelledToken(token: string): { readonly bytes: Uint8Array; r
   }
   return { bytes, spelled: true };
 }
+
+const letterOf = new Map([...alphabet].map(([letter, byte]) => [byte, letter]));
+
+/** Bytes in the alphabet, as tokenizer files spell a token. */
+export function spellBytes(bytes: Uint8Array): string {
+  let spelled = '';
+  for (const byte of bytes) spelled += letterOf.get(byte);
+  return spelled;
+}

@@ -1,4 +1,5 @@
 /** The tokenizer's front door. */
+export { spellBytes } from './byte-level-alphabet.ts';
 export type { ChatMessage, ChatTool, TextPart } from './chat-messages.ts';
 export { type ChatTemplate, type ChatTemplateInput, compileChatTemplate, type TemplateTokens } from './chat-template.ts';
 export { compileGguf, type GgufTokenizer } from './compile-gguf.ts';
