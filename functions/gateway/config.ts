@@ -15,6 +15,7 @@ import {
   parseEmbeddingModels,
   type ServedModel,
 } from '../../models/catalog.ts';
+import { RUNNER_LEASE_MS } from './generation/runner.ts';
 
 /** What every entry reads. */
 export interface GatewayConfig {
@@ -201,7 +202,7 @@ function readGateway(read: Reader, defaults: Defaults): Omit<GatewayConfig, 'api
       maxWaitMs: read.integer('MAX_WAIT_SECONDS', 300, 0, 86_400) * 1000,
       probeMs: 1_000,
     },
-    runnerLeaseMs: 15_000,
+    runnerLeaseMs: RUNNER_LEASE_MS,
     retry: { maxFailures: read.integer('MAX_RETRIES', 3, 0, 100), canWait: read.env['MAX_WAITING'] !== '0' },
     tokenLog: {
       keep: read.choice('KEEP_ANSWERS', defaults.keep, ['always', 'asked', 'never']),

@@ -2,8 +2,9 @@ import { createHash } from 'node:crypto';
 import { createFolderTokenizerFiles } from '../../functions/drivers/folder-tokenizer-files.ts';
 import { createMemoryTable } from '../../functions/drivers/memory-table.ts';
 import { createRandomIds } from '../../functions/drivers/random-ids.ts';
-import { createApp } from '../../functions/gateway/app.ts';
+import { type App, createApp } from '../../functions/gateway/app.ts';
 import { type GatewayConfig, loadConfig } from '../../functions/gateway/config.ts';
+import { startRecovery } from '../../functions/gateway/generation/recovery.ts';
 import { loadServedModels } from '../../functions/gateway/served-models.ts';
 import type { Table } from '../../functions/gateway/services/table.ts';
 import type { Clock, Endpoint } from '../../functions/gateway/services.ts';
@@ -30,11 +31,20 @@ export interface TestGateway {
   >;
 }
 
+export interface TestGatewayOptions {
+  readonly table?: Table;
+  readonly clock?: Clock;
+  readonly config?: Partial<GatewayConfig>;
+  readonly alternatives?: ServedModel['alternatives'];
+  /** Settles what dead processes held, as the server does. */
+  readonly recovers?: boolean;
+}
+
 /** One gateway process over a table that others may share. */
-export async function createGenerationGateway(
+export async function createGenerationApp(
   endpoint: Endpoint,
-  options: { table?: Table; clock?: Clock; config?: Partial<GatewayConfig>; alternatives?: ServedModel['alternatives'] } = {},
-): Promise<TestGateway> {
+  options: TestGatewayOptions = {},
+): Promise<{ app: App; table: Table; logged: TestGateway['logged'] }> {
   const clock = options.clock ?? { now: Date.now };
   const loaded = loadConfig({ PENSTOCK_API_KEY_HASHES: createHash('sha256').update(TEST_KEY).digest('hex') });
   const catalog = loaded.catalog.map((served) => ({ ...served, alternatives: options.alternatives ?? [] }));
@@ -50,8 +60,14 @@ export async function createGenerationGateway(
   const table = options.table ?? createMemoryTable(clock);
   const logged: TestGateway['logged'] = [];
   const log = { write: (level: string, event: string, fields: object = {}) => logged.push({ level, event, fields }) };
-  const app = createApp({ models, endpoint, table, clock, ids: createRandomIds(), log }, config);
+  const services = { models, endpoint, table, clock, ids: createRandomIds(), log };
+  if (options.recovers === true) startRecovery(services, config);
+  return { app: createApp(services, config), table, logged };
+}
 
+/** The same with ways to call it. */
+export async function createGenerationGateway(endpoint: Endpoint, options: TestGatewayOptions = {}): Promise<TestGateway> {
+  const { app, table, logged } = await createGenerationApp(endpoint, options);
   const call: TestGateway['call'] = async (method, path, { body, key = TEST_KEY, headers = {}, signal } = {}) =>
     app.request(path, {
       method,

@@ -29,7 +29,6 @@ export interface QueueStatus {
 
 interface Waiter {
   readonly ticket: Ticket;
-  readonly since: number;
   readonly admit: () => void;
   readonly refuse: (error: Error) => void;
   readonly timer: NodeJS.Timeout;
@@ -53,6 +52,8 @@ export class CapacityQueue {
   readonly #limits: QueueLimits;
   readonly #clock: Clock;
   readonly #lines = new Map<string, Line>();
+  /** When each began to wait: a try that fails does not start its time anew. */
+  readonly #since = new WeakMap<Ticket, number>();
   #arrivals = 0;
 
   constructor(limits: QueueLimits, clock: Clock) {
@@ -79,8 +80,11 @@ export class CapacityQueue {
     const line = this.#line(ticket.modelId);
     line.missedAt ??= this.#clock.now();
     const { promise, resolve, reject } = Promise.withResolvers<void>();
-    const timer = setTimeout(() => this.#leave(line, waiter, this.#tooLong()), this.#limits.maxWaitMs);
-    const waiter: Waiter = { ticket, since: this.#clock.now(), admit: resolve, refuse: reject, timer };
+    const since = this.#since.get(ticket) ?? this.#clock.now();
+    this.#since.set(ticket, since);
+    const left = since + this.#limits.maxWaitMs - this.#clock.now();
+    const timer = setTimeout(() => this.#leave(line, waiter, this.#tooLong()), left);
+    const waiter: Waiter = { ticket, admit: resolve, refuse: reject, timer };
     const leave = () => this.#leave(line, waiter, signal.reason);
     signal.addEventListener('abort', leave, { once: true });
     line.waiting.push(waiter);

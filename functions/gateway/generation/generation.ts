@@ -102,6 +102,11 @@ export class Generation {
     return emittedTokens(this.#state);
   }
 
+  /** The ids that a choice has got so far. */
+  tokenIds(index: number): readonly number[] {
+    return this.#emitted[index] ?? [];
+  }
+
   /** Headers that tell the caller what is left of its limits. */
   get rateLimits(): RateLimits {
     return this.#plan.hold.rateLimits;
@@ -125,7 +130,10 @@ export class Generation {
   async *tokens(index: number, request: ChoiceRequest, signal: AbortSignal): AsyncGenerator<EndpointEvent> {
     try {
       let effects: readonly Effect[];
-      if (this.#room.queue.isBusy(this.#plan.modelId)) await this.#waitInLine(signal);
+      if (this.#room.queue.isBusy(this.#plan.modelId)) {
+        this.#apply({ type: 'queued', choice: index });
+        await this.#waitInLine(signal);
+      }
       effects = this.#apply({ type: 'choice-began', choice: index });
       for (;;) {
         const effect = effects.find((one) => one.type !== 'deliver' && one.type !== 'abort-call' && one.type !== 'settle');
@@ -290,7 +298,7 @@ export class Generation {
     const { caller, hold, price } = this.#plan;
     const { phase, completionTokens } = settlement;
     // Who got nothing but an error pays nothing.
-    const wasAnswered = this.#state.attempts > 0 && !(phase === 'failed' && completionTokens === 0);
+    const wasAnswered = (this.#state.attempts > 0 || phase === 'completed') && !(phase === 'failed' && completionTokens === 0);
     const used = { promptTokens: wasAnswered ? this.#plan.promptTokens : 0, completionTokens };
     const line = {
       generationId: this.id,

@@ -37,7 +37,8 @@ export interface LiveLogs {
   acknowledge(id: string): Promise<void>;
 }
 
-export function createLiveLogs(services: Pick<Services, 'table' | 'clock' | 'log'>): LiveLogs {
+/** @param runnerLeaseMs how long a process may be silent until it counts as dead. */
+export function createLiveLogs(services: Pick<Services, 'table' | 'clock' | 'log'>, runnerLeaseMs: number): LiveLogs {
   const { table, clock } = services;
   const live = new Map<string, LiveLog>();
 
@@ -97,7 +98,7 @@ export function createLiveLogs(services: Pick<Services, 'table' | 'clock' | 'log
           yield event;
         }
         if (head.ended) return; // asked for before its events were read: all of them are there
-        if (!(await isRunnerAlive(table, clock, head.runnerId, head.startedAt))) await endLost(id, at, lostFrame);
+        if (!(await isRunnerAlive(table, clock, head.runnerId, head.startedAt, runnerLeaseMs))) await endLost(id, at, lostFrame);
         else await sleep(POLL_MS, signal);
       }
     },

@@ -52,6 +52,8 @@ export interface GenerationPolicy {
 
 export type GenerationEvent =
   | { readonly type: 'choice-began'; readonly choice: number }
+  /** Others wait for capacity already: this one stands behind them before it calls anybody. */
+  | { readonly type: 'queued'; readonly choice: number }
   /** Tokens came from the endpoint; `isLastStop` when the last of them ends an answer. */
   | { readonly type: 'tokens'; readonly choice: number; readonly count: number; readonly isLastStop: boolean }
   | { readonly type: 'call-ended'; readonly choice: number; readonly finishReason: 'stop' | 'length' }
@@ -127,6 +129,8 @@ export function step(state: GenerationState, event: GenerationEvent): Step {
   switch (event.type) {
     case 'choice-began':
       return choice.calling ? { state, effects: [] } : call(state, event.choice, choice);
+    case 'queued':
+      return { state: state.phase === 'held' ? { ...state, phase: 'waiting' } : state, effects: [] };
     case 'capacity':
       return !choice.calling ? call(state, event.choice, choice) : { state, effects: [] };
     case 'tokens':
@@ -145,6 +149,8 @@ export function step(state: GenerationState, event: GenerationEvent): Step {
 }
 
 function call(state: GenerationState, index: number, choice: ChoiceState): Step {
+  // Nothing was asked for: the prompt alone is the answer.
+  if (choice.maxTokens === 0) return endChoice(state, index, 'length');
   const missing = Math.min(choice.maxTokens - choice.emitted, state.policy.isCapped ? heldRoom(state) : Number.POSITIVE_INFINITY);
   if (missing < 1) return endChoice(state, index, 'cut');
   const next = withChoice({ ...state, phase: 'running', attempts: state.attempts + 1 }, index, { calling: true });

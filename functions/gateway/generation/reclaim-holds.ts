@@ -26,7 +26,8 @@ const holdSchema = v.object({
   meters: v.array(v.string()),
 });
 
-type ReclaimServices = Pick<Services, 'table' | 'clock' | 'log'>;
+/** With how long a process may be silent until it counts as dead. */
+type ReclaimServices = Pick<Services, 'table' | 'clock' | 'log'> & { readonly runnerLeaseMs: number };
 
 /** @returns what settles the dead holds on these meter rows: true when there were some. */
 export function createReclaimer(services: ReclaimServices, ledger: Ledger): (rows: readonly Row[]) => Promise<boolean> {
@@ -53,9 +54,14 @@ export async function reclaimAll(services: ReclaimServices, meterNames: readonly
   return count;
 }
 
-async function reclaimHold({ table, clock, log }: ReclaimServices, ledger: Ledger, generationId: string, value: Value): Promise<boolean> {
+async function reclaimHold(
+  { table, clock, log, runnerLeaseMs }: ReclaimServices,
+  ledger: Ledger,
+  generationId: string,
+  value: Value,
+): Promise<boolean> {
   const hold = v.parse(holdSchema, value);
-  if (await isRunnerAlive(table, clock, hold.runnerId, hold.at)) return false;
+  if (await isRunnerAlive(table, clock, hold.runnerId, hold.at, runnerLeaseMs)) return false;
   const price = { promptToken: hold.promptTokenPrice, completionToken: hold.completionTokenPrice };
   const logged = Math.min(hold.completionTokens, await countLoggedTokens(table, generationId));
   const used = { promptTokens: hold.promptTokens, completionTokens: logged };

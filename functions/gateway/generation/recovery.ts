@@ -1,18 +1,20 @@
 /** What a server does for processes that died: from time to time it settles what they held. */
+
+import type { GatewayConfig } from '../config.ts';
 import { createApiKeys, staticKeyId } from '../keys/api-keys.ts';
 import type { Services } from '../services.ts';
 import { reclaimAll } from './reclaim-holds.ts';
-import { RUNNER_LEASE_MS } from './runner.ts';
 
 /** Looks at once, and then as often as a process can have died. */
-export function startRecovery(services: Services, staticKeys: readonly string[]): void {
+export function startRecovery(services: Services, config: Pick<GatewayConfig, 'apiKeyHashes' | 'runnerLeaseMs'>): void {
+  const { apiKeyHashes: staticKeys, runnerLeaseMs } = config;
   const keys = createApiKeys(services.table, services.clock, services.ids, staticKeys);
   const recover = async () => {
     try {
       const records = await keys.list();
       const names = new Set([...records.map((record) => record.id), ...staticKeys.map(staticKeyId)]);
       await reclaimAll(
-        services,
+        { ...services, runnerLeaseMs },
         [...names].map((id) => `key/${id}`),
       );
     } catch (error) {
@@ -20,5 +22,5 @@ export function startRecovery(services: Services, staticKeys: readonly string[])
     }
   };
   void recover();
-  setInterval(() => void recover(), RUNNER_LEASE_MS).unref();
+  setInterval(() => void recover(), runnerLeaseMs).unref();
 }

@@ -8,7 +8,6 @@ import type { Clock, Ids } from '../services.ts';
 
 /** How long a process may be silent until it counts as dead. */
 export const RUNNER_LEASE_MS = 15_000;
-const RENEW_MS = 5_000;
 
 export interface Runner {
   readonly id: string;
@@ -17,15 +16,17 @@ export interface Runner {
   close(): void;
 }
 
-/** @throws nothing: a renewal that fails is made again at the next turn. */
-export function createRunner(table: Table, clock: Clock, ids: Ids): Runner {
+/**
+ * @throws nothing: a renewal that fails is made again at the next turn.
+ */
+export function createRunner(table: Table, clock: Clock, ids: Ids, leaseMs: number): Runner {
   const id = ids.create('run_');
   let running = 0;
   let aliveUntil = 0;
   let timer: NodeJS.Timeout | undefined;
   const renew = () => {
-    if (aliveUntil - clock.now() > RUNNER_LEASE_MS - RENEW_MS / 2) return;
-    aliveUntil = clock.now() + RUNNER_LEASE_MS;
+    if (aliveUntil - clock.now() > leaseMs * (5 / 6)) return;
+    aliveUntil = clock.now() + leaseMs;
     const change = { type: 'put', key: runnerKey(id), attributes: { aliveUntil }, expiresAt: Math.ceil(aliveUntil / 1000) + 3600 } as const;
     table.write(change).catch(() => {
       aliveUntil = 0;
@@ -36,7 +37,7 @@ export function createRunner(table: Table, clock: Clock, ids: Ids): Runner {
     enter() {
       running += 1;
       renew();
-      timer ??= setInterval(renew, RENEW_MS).unref();
+      timer ??= setInterval(renew, leaseMs / 3).unref();
       let left = false;
       return () => {
         if (left) return;
@@ -54,8 +55,14 @@ export function createRunner(table: Table, clock: Clock, ids: Ids): Runner {
 }
 
 /** @param since when the runner was last seen at work by other means, in milliseconds since the epoch. */
-export async function isRunnerAlive(table: Table, clock: Clock, runnerId: string, since: number): Promise<boolean> {
-  if (clock.now() - since < RUNNER_LEASE_MS) return true; // its first renewal may still be on its way
+export async function isRunnerAlive(
+  table: Table,
+  clock: Clock,
+  runnerId: string,
+  since: number,
+  leaseMs = RUNNER_LEASE_MS,
+): Promise<boolean> {
+  if (clock.now() - since < leaseMs) return true; // its first renewal may still be on its way
   const row = await table.read(runnerKey(runnerId));
   const aliveUntil = row?.attributes['aliveUntil'];
   return typeof aliveUntil === 'number' && aliveUntil > clock.now();
