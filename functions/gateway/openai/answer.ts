@@ -12,6 +12,9 @@ export interface AnswerHead {
   readonly ids: Ids;
 }
 
+/** OpenAI's own mark for a token whose log-probability is not known. */
+export const UNKNOWN_LOGPROB = -9999;
+
 export interface CollectedChoice {
   readonly index: number;
   readonly content: string;

@@ -7,7 +7,7 @@ import type {
 } from 'openai/resources/chat/completions';
 import type { FinishReason, GenerationEvent, GenerationRequest, TokenDetail } from '../pipeline/generation-request.ts';
 import type { OutputPart } from '../pipeline/output-parsers/output-part.ts';
-import { type AnswerHead, type CollectedChoice, collectAnswer, encodeUsage, sumUsage, UsageTotal } from './answer.ts';
+import { type AnswerHead, type CollectedChoice, collectAnswer, encodeUsage, sumUsage, UNKNOWN_LOGPROB, UsageTotal } from './answer.ts';
 import { obfuscate } from './obfuscation.ts';
 import type { Delivery } from './request-fields.ts';
 
@@ -130,7 +130,7 @@ function encodeDelta(part: OutputPart, { ids }: AnswerHead): Delta {
 function encodeTokenLogprob(token: TokenDetail): ChatCompletionTokenLogprob {
   return {
     token: token.token,
-    logprob: token.logprob,
+    logprob: token.logprob ?? UNKNOWN_LOGPROB,
     bytes: [...token.bytes],
     top_logprobs: token.top.map((alternative) => ({
       token: alternative.token,

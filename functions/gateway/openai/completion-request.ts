@@ -1,16 +1,19 @@
 /** `POST /v1/completions`, in: GPT-3's own API. https://platform.openai.com/docs/api-reference/completions/create */
 import * as v from 'valibot';
+import { InvalidRequestError } from '../errors.ts';
 import type { Prompt } from '../pipeline/generation-request.ts';
 import { parseBody } from './parse-body.ts';
 import {
+  boolean,
   generationFields,
   integerBetween,
-  maxTokens,
+  MAX_TOKENS,
   nullish,
   type ParsedRequest,
   readDelivery,
   readSampling,
   readStop,
+  refused,
   string,
 } from './request-fields.ts';
 
@@ -28,7 +31,10 @@ const prompt = v.union(
 export const completionSchema = v.strictObject({
   ...generationFields,
   prompt,
-  max_tokens: nullish(maxTokens),
+  max_tokens: nullish(integerBetween(0, MAX_TOKENS)),
+  echo: nullish(boolean),
+  best_of: nullish(integerBetween(1, 20)),
+  suffix: refused('is not served: these models write on from a prompt, they do not fill in.'),
   logprobs: nullish(integerBetween(0, 5)),
 });
 
@@ -38,13 +44,27 @@ const DEFAULT_MAX_TOKENS = 16;
 /** @throws {InvalidRequestError} naming the field at fault. */
 export function parseCompletionRequest(body: unknown, requestId: string): ParsedRequest {
   const completion = parseBody(completionSchema, body);
+  const echo = completion.echo ?? false;
+  const choicesPerPrompt = completion.n ?? 1;
+  const bestOf = completion.best_of ?? choicesPerPrompt;
+  if (completion.max_tokens === 0 && !echo) {
+    throw new InvalidRequestError("'max_tokens' may be 0 only with 'echo': there would be nothing to answer.", { param: 'max_tokens' });
+  }
+  if (bestOf < choicesPerPrompt) throw new InvalidRequestError("'best_of' must be at least 'n'.", { param: 'best_of' });
+  if (bestOf > choicesPerPrompt && completion.stream === true) {
+    throw new InvalidRequestError("'best_of' cannot be streamed: the best is known only when all candidates are there.", {
+      param: 'best_of',
+    });
+  }
   return {
     request: {
       requestId,
       modelId: completion.model,
       prompts: readPrompts(completion.prompt),
       promptParam: 'prompt',
-      choicesPerPrompt: completion.n ?? 1,
+      choicesPerPrompt,
+      ...(bestOf > choicesPerPrompt ? { bestOf } : {}),
+      ...(echo ? { echo } : {}),
       maxTokens: completion.max_tokens ?? DEFAULT_MAX_TOKENS,
       maxTokensParam: 'max_tokens',
       sampling: readSampling(completion),

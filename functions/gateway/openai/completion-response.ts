@@ -4,12 +4,23 @@ import type { FinishReason, GenerationEvent, GenerationRequest, TokenDetail } fr
 import { type AnswerHead, collectAnswer, encodeUsage, sumUsage, UsageTotal } from './answer.ts';
 import type { Delivery } from './request-fields.ts';
 
+/** As GPT-3 sent them: null for the first token of an echoed prompt, which the SDK's type does not say. */
+interface CompletionLogprobs {
+  readonly tokens: readonly string[];
+  readonly token_logprobs: readonly (number | null)[];
+  readonly top_logprobs: readonly (Readonly<Record<string, number>> | null)[];
+  readonly text_offset: readonly number[];
+}
+
+type WholeChoice = Omit<CompletionChoice, 'logprobs'> & { readonly logprobs: CompletionLogprobs | null };
+type WholeCompletion = Omit<Completion, 'choices'> & { readonly choices: readonly WholeChoice[] };
+
 /** The whole answer, once the last event has come. */
 export async function encodeCompletion(
   events: AsyncIterable<GenerationEvent>,
   request: GenerationRequest,
   head: AnswerHead,
-): Promise<Completion> {
+): Promise<WholeCompletion> {
   const choices = await collectAnswer(events);
   return {
     id: head.id,
@@ -19,7 +30,7 @@ export async function encodeCompletion(
     choices: choices.map((choice) => ({
       index: choice.index,
       text: choice.content,
-      logprobs: request.topLogprobs === undefined ? null : encodeLogprobs(choice.tokens, 0),
+      logprobs: request.topLogprobs === undefined ? null : encodeLogprobs(choice.tokens),
       finish_reason: encodeFinishReason(choice.finishReason),
     })),
     usage: encodeUsage(sumUsage(choices, request.choicesPerPrompt)),
@@ -28,7 +39,7 @@ export async function encodeCompletion(
 
 /** A chunk has a null `finish_reason` until its choice ends; the SDK's type, made from the whole answer, does not say so. */
 type CompletionChunk = Omit<Completion, 'choices' | 'usage'> & {
-  readonly choices: readonly (Omit<CompletionChoice, 'finish_reason'> & {
+  readonly choices: readonly (Omit<WholeChoice, 'finish_reason'> & {
     readonly finish_reason: CompletionChoice['finish_reason'] | null;
   })[];
   readonly usage?: Completion['usage'] | null;
@@ -41,7 +52,6 @@ export async function* encodeCompletionChunks(
   delivery: Delivery,
 ): AsyncGenerator<CompletionChunk> {
   const usage = new UsageTotal(request.choicesPerPrompt);
-  const textLength = new Map<number, number>();
   const chunk = (choices: CompletionChunk['choices']): CompletionChunk => ({
     id: head.id,
     object: 'text_completion',
@@ -52,16 +62,14 @@ export async function* encodeCompletionChunks(
   });
   for await (const event of events) {
     const { index } = event;
-    const offset = textLength.get(index) ?? 0;
     switch (event.type) {
       case 'delta': {
         const text = event.parts.map((part) => ('text' in part ? part.text : '')).join('');
-        textLength.set(index, offset + text.length);
         yield chunk([
           {
             index,
             text,
-            logprobs: request.topLogprobs === undefined ? null : encodeLogprobs(event.tokens, offset),
+            logprobs: request.topLogprobs === undefined ? null : encodeLogprobs(event.tokens),
             finish_reason: null,
           },
         ]);
@@ -89,18 +97,14 @@ function encodeFinishReason(reason: FinishReason): 'stop' | 'length' | 'content_
   }
 }
 
-/** GPT-3's shape: parallel arrays. Offsets count UTF-16 units of the answer's text, token by token. */
-function encodeLogprobs(tokens: readonly TokenDetail[], firstOffset: number): NonNullable<CompletionChoice['logprobs']> {
-  let offset = firstOffset;
-  const text_offset = tokens.map(({ token }) => {
-    const at = offset;
-    offset += token.length;
-    return at;
-  });
+/** GPT-3's shape: parallel arrays. Offsets count characters of the choice's text. */
+function encodeLogprobs(tokens: readonly TokenDetail[]): CompletionLogprobs {
   return {
     tokens: tokens.map(({ token }) => token),
-    token_logprobs: tokens.map(({ logprob }) => logprob),
-    top_logprobs: tokens.map(({ top }) => Object.fromEntries(top.map(({ token, logprob }) => [token, logprob]))),
-    text_offset,
+    token_logprobs: tokens.map(({ logprob }) => logprob ?? null),
+    top_logprobs: tokens.map(({ logprob, top }) =>
+      logprob === undefined ? null : Object.fromEntries(top.map((one) => [one.token, one.logprob])),
+    ),
+    text_offset: tokens.map(({ textOffset }) => textOffset),
   };
 }

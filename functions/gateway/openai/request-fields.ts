@@ -44,6 +44,7 @@ export const serviceTier = v.picklist(
 );
 
 const MAX_TOKEN_ID = 2 ** 31 - 1;
+export const MAX_TOKENS = MAX_TOKEN_ID;
 /** Seeds are 64-bit at OpenAI; a JSON number is exact up to 2^53. */
 const MAX_SEED = Number.MAX_SAFE_INTEGER;
 

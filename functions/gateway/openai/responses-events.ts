@@ -10,6 +10,7 @@ import type {
 import { GatewayError } from '../errors.ts';
 import type { FinishReason, GenerationEvent, TokenDetail } from '../pipeline/generation-request.ts';
 import type { OutputPart } from '../pipeline/output-parsers/output-part.ts';
+import { UNKNOWN_LOGPROB } from './answer.ts';
 import { encodeError } from './error-body.ts';
 import { obfuscate } from './obfuscation.ts';
 import { encodeResponseUsage, failResponse, type WireResponse } from './responses-object.ts';
@@ -244,7 +245,11 @@ function encodeCall(
 }
 
 function encodeEventLogprob({ token, logprob, top }: TokenDetail) {
-  return { token, logprob, top_logprobs: top.map((alternative) => ({ token: alternative.token, logprob: alternative.logprob })) };
+  return {
+    token,
+    logprob: logprob ?? UNKNOWN_LOGPROB,
+    top_logprobs: top.map((alternative) => ({ token: alternative.token, logprob: alternative.logprob })),
+  };
 }
 
 function encodeLogprob({ token, logprob, bytes, top }: TokenDetail): NonNullable<ResponseOutputText['logprobs']>[number] {
@@ -253,5 +258,5 @@ function encodeLogprob({ token, logprob, bytes, top }: TokenDetail): NonNullable
     logprob: alternative.logprob,
     bytes: [...alternative.bytes],
   }));
-  return { token, logprob, bytes: [...bytes], top_logprobs };
+  return { token, logprob: logprob ?? UNKNOWN_LOGPROB, bytes: [...bytes], top_logprobs };
 }

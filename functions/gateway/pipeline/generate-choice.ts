@@ -1,7 +1,8 @@
-import { createDetokenizer, type Tokenizer } from '../../../layers/tokenizer/index.ts';
+import { createDetokenizer } from '../../../layers/tokenizer/index.ts';
 import type { ChoiceRequest } from '../generation/generation.ts';
 import type { LoadedModel } from '../served-models.ts';
-import type { EndpointEvent, Grammar, SampledTokenLogprob } from '../services.ts';
+import type { EndpointEvent, Grammar } from '../services.ts';
+import { describeToken } from './describe-token.ts';
 import type { GenerationRequest, TextEvent, TokenDetail, Usage } from './generation-request.ts';
 import type { ChoicePlan } from './plan-choices.ts';
 
@@ -13,6 +14,8 @@ export function describeChoice(
   grammar: Grammar | undefined,
 ): ChoiceRequest {
   const { seed: _, ...sampling } = request.sampling;
+  // Candidates are compared by their log-probabilities, whether the caller sees them or not.
+  const topLogprobs = request.topLogprobs ?? (request.bestOf === undefined ? undefined : 0);
   return {
     requestId: plan.index === 0 ? request.requestId : `${request.requestId}-${plan.index}`,
     promptTokenIds: plan.promptTokenIds,
@@ -20,7 +23,7 @@ export function describeChoice(
     stopTokenIds: model.served.stopTokenIds,
     sampling: plan.seed === undefined ? sampling : { ...sampling, seed: plan.seed },
     ...(grammar === undefined ? {} : { grammar }),
-    ...(request.topLogprobs === undefined ? {} : { topLogprobs: request.topLogprobs }),
+    ...(topLogprobs === undefined ? {} : { topLogprobs }),
   };
 }
 
@@ -55,7 +58,7 @@ export async function* detokenizeChoice(
       const released = detokenizer.push(tokenId);
       text += released.text;
       const logprob = event.logprobs?.[position];
-      if (logprob !== undefined) tokens.push(describeToken(tokenizer, logprob));
+      if (logprob !== undefined) tokens.push(describeToken(tokenizer, tokenId, released.textOffset, logprob));
       if (released.stop !== undefined) {
         if (text !== '' || tokens.length > 0) yield { type: 'text-delta', text, tokens, usage: usage() };
         yield { type: 'choice-end', finishReason: 'stop', usage: usage() };
@@ -65,14 +68,3 @@ export async function* detokenizeChoice(
     if (text !== '' || tokens.length > 0) yield { type: 'text-delta', text, tokens, usage: usage() };
   }
 }
-
-function describeToken(tokenizer: Tokenizer, sampled: SampledTokenLogprob): TokenDetail {
-  const describe = ({ tokenId, logprob }: { tokenId: number; logprob: number }) => {
-    const bytes = tokenizer.tokenBytes(tokenId);
-    return { token: lossyText.decode(bytes), bytes, logprob };
-  };
-  return { ...describe(sampled), top: sampled.top.map(describe) };
-}
-
-/** OpenAI shows a token that is not whole UTF-8 as replacement characters beside its exact bytes. */
-const lossyText = new TextDecoder('utf-8', { ignoreBOM: true });

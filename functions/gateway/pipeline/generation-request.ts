@@ -17,6 +17,10 @@ export interface GenerationRequest {
   /** Name of the request field that holds the prompts, for error messages. */
   readonly promptParam: 'messages' | 'prompt' | 'input';
   readonly choicesPerPrompt: number;
+  /** Candidates for each prompt, of which the likeliest `choicesPerPrompt` are the answer. */
+  readonly bestOf?: number;
+  /** Puts the prompt before the answer. Only then `maxTokens` may be 0. */
+  readonly echo?: boolean;
   /** `undefined` means as many as the context length leaves. */
   readonly maxTokens?: number;
   /** Name of the request field that `maxTokens` came from, for error messages. */
@@ -43,7 +47,10 @@ export interface TokenDetail {
   readonly token: string;
   /** The token's own bytes: they need not be whole UTF-8. */
   readonly bytes: Uint8Array;
-  readonly logprob: number;
+  /** Characters (code points) of the choice's text before it; a token inside a character has that character's. */
+  readonly textOffset: number;
+  /** `undefined` for the first token of an echoed prompt, which follows nothing. */
+  readonly logprob: number | undefined;
   readonly top: readonly { readonly token: string; readonly bytes: Uint8Array; readonly logprob: number }[];
 }
 

@@ -22,7 +22,7 @@ export async function holdTokens(
 ): Promise<Generation> {
   const { served } = model;
   const promptTokens = plans
-    .filter((plan) => plan.index % request.choicesPerPrompt === 0)
+    .filter((plan) => plan.index % (request.bestOf ?? request.choicesPerPrompt) === 0)
     .reduce((sum, plan) => sum + plan.promptTokenIds.length, 0);
   const completionTokens = plans
     .map((plan) => (request.maxTokens === undefined ? Math.min(plan.maxTokens, HOLD_STEP) : plan.maxTokens))

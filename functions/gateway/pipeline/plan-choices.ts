@@ -37,10 +37,11 @@ export function planChoices(
         request.maxTokensParam,
       );
     }
-    return Array.from({ length: request.choicesPerPrompt }, (_, choice) => {
+    const candidates = request.bestOf ?? request.choicesPerPrompt;
+    return Array.from({ length: candidates }, (_, choice) => {
       const { seed } = request.sampling;
       return {
-        index: promptIndex * request.choicesPerPrompt + choice,
+        index: promptIndex * candidates + choice,
         promptTokenIds,
         maxTokens,
         seed: seed === undefined ? undefined : seed + choice,

@@ -2,10 +2,12 @@ import type { Generation } from '../generation/generation.ts';
 import type { Room } from '../generation/room.ts';
 import type { Caller } from '../keys/caller.ts';
 import { chooseModel } from './choose-model.ts';
+import { echoPrompt } from './echo-prompt.ts';
 import { fitPrompt } from './fit-prompt.ts';
 import { describeChoice, detokenizeChoice } from './generate-choice.ts';
 import type { GenerationEvent, GenerationRequest } from './generation-request.ts';
 import { holdTokens } from './hold-tokens.ts';
+import { keepBest } from './keep-best.ts';
 import { mergeChoices } from './merge-choices.ts';
 import { parseOutput } from './parse-output.ts';
 import { planChoices } from './plan-choices.ts';
@@ -47,8 +49,9 @@ export async function runGeneration(
   const running = AbortSignal.any([signal, stop.signal]);
   const choices = plans.map((plan) => {
     const generated = generation.tokens(plan.index, describeChoice(model, plan, request, grammar), running);
-    const text = detokenizeChoice(generated, model, plan, request.stop);
+    const answer = detokenizeChoice(generated, model, plan, request.stop);
+    const text = echoPrompt(answer, room.endpoint, model, plan, request, running);
     return { index: plan.index, events: screenOutput(parseOutput(text, createParser()), room.safety) };
   });
-  return { generation, events: generation.settled(mergeChoices(choices, stop)) };
+  return { generation, events: generation.settled(keepBest(mergeChoices(choices, stop), request)) };
 }
