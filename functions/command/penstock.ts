@@ -1,0 +1,190 @@
+/** `npm run penstock -- keys|limits|usage|privacy ...`: runs a gateway's admin API from a terminal. */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { parseArgs } from 'node:util';
+import { type CommandConfig, loadCommandConfig } from './config.ts';
+
+const HELP = `Usage: npm run penstock -- COMMAND [options]
+
+  keys list
+  keys create --name NAME [--project ID] [--organization ID] [--scopes generate,usage,client_secrets,admin]
+              [--models a,b] [--priority low|normal|high] [--expires-in SECONDS] [--limit NAME=NUMBER]...
+  keys update ID [--name NAME] [--scopes ...] [--models ...] [--priority ...] [--limit NAME=NUMBER]...
+  keys rotate ID [--grace SECONDS]     a new secret; the old one is good for a day, or for SECONDS
+  keys revoke ID
+  limits get|set project|organization ID [--limit NAME=NUMBER]...
+  usage [--from DATE] [--to DATE] [--by day,model,api_key,project] [--organization ID] [--csv]
+  privacy prove                        plants canaries in a gateway of its own and searches everything that it leaves behind
+
+Limits: requests_per_minute, tokens_per_minute, concurrent_requests, tokens_per_day, tokens_per_month, tokens_total,
+dollars_per_day, dollars_per_month. --limit replaces all limits; --limit none removes them.
+
+PENSTOCK_URL      the gateway, default http://127.0.0.1:8080/v1
+PENSTOCK_API_KEY  a key with the scope admin, on this machine default sk-local
+`;
+
+const text = { type: 'string' } as const;
+const OPTIONS = {
+  ...{
+    name: text,
+    project: text,
+    organization: text,
+    scopes: text,
+    models: text,
+    priority: text,
+    grace: text,
+    from: text,
+    to: text,
+    by: text,
+  },
+  'expires-in': text,
+  limit: { type: 'string', multiple: true },
+  csv: { type: 'boolean' },
+  help: { type: 'boolean', short: 'h' },
+} as const;
+
+type Values = ReturnType<typeof parse>['values'];
+
+try {
+  const { values, positionals } = parse(process.argv.slice(2));
+  process.stdout.write(values.help === true || positionals.length === 0 ? HELP : await run(positionals, values));
+} catch (error) {
+  process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);
+  process.exitCode = 1;
+}
+
+function parse(argv: readonly string[]) {
+  try {
+    return parseArgs({ args: [...argv], options: OPTIONS, allowPositionals: true });
+  } catch (error) {
+    throw new Error(`${error instanceof Error ? error.message : String(error)}\n\`npm run penstock -- --help\` lists the commands.`);
+  }
+}
+
+async function run([command, action, ...rest]: readonly string[], values: Values): Promise<string> {
+  if (command === 'privacy' && action === 'prove') return provePrivacy();
+  const call = createCaller(loadCommandConfig());
+  const [first = '', second = ''] = rest.map(encodeURIComponent);
+  switch (`${command} ${action ?? ''}`.trim()) {
+    case 'keys list':
+      return show(await call('GET', '/admin/api_keys'));
+    case 'keys create':
+      return show(
+        await call('POST', '/admin/api_keys', {
+          ...readKey(values),
+          ...(values.project === undefined ? {} : { project_id: values.project }),
+          ...(values.organization === undefined ? {} : { organization_id: values.organization }),
+          ...(values['expires-in'] === undefined ? {} : { expires_in_seconds: Number(values['expires-in']) }),
+        }),
+      );
+    case 'keys update':
+      return show(await call('POST', `/admin/api_keys/${need(first, 'the id of a key')}`, readKey(values)));
+    case 'keys rotate':
+      return show(
+        await call(
+          'POST',
+          `/admin/api_keys/${need(first, 'the id of a key')}/rotate`,
+          values.grace === undefined ? {} : { grace_seconds: Number(values.grace) },
+        ),
+      );
+    case 'keys revoke':
+      return show(await call('DELETE', `/admin/api_keys/${need(first, 'the id of a key')}`));
+    case 'limits get':
+      return show(await call('GET', limitsPath(first, second)));
+    case 'limits set':
+      return show(await call('PUT', limitsPath(first, second), readLimits(values) ?? {}));
+    case 'usage':
+      return usage(call, values);
+    default:
+      throw new Error(`There is no command \`${[command, action].join(' ').trim()}\`.\n\`npm run penstock -- --help\` lists the commands.`);
+  }
+}
+
+type Call = (method: string, path: string, body?: object) => Promise<string>;
+
+function createCaller({ url, key }: CommandConfig): Call {
+  return async (method, path, body) => {
+    const response = await fetch(`${url}${path}`, {
+      method,
+      headers: { authorization: `Bearer ${key}`, ...(body === undefined ? {} : { 'content-type': 'application/json' }) },
+      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+    }).catch((error: unknown) => {
+      throw new Error(`No gateway answers at ${url}: start one with npm start, or set PENSTOCK_URL.`, { cause: error });
+    });
+    const answer = await response.text();
+    if (!response.ok) throw new Error(messageIn(answer) ?? `${url}${path} answered ${response.status}.`);
+    return answer;
+  };
+}
+
+function messageIn(answer: string): string | undefined {
+  try {
+    const { error } = JSON.parse(answer) as { error?: { message?: string } };
+    return error?.message;
+  } catch {
+    return undefined;
+  }
+}
+
+function readKey(values: Values): object {
+  const limits = readLimits(values);
+  return {
+    ...(values.name === undefined ? {} : { name: values.name }),
+    ...(values.scopes === undefined ? {} : { scopes: values.scopes.split(',') }),
+    ...(values.models === undefined ? {} : { models: values.models === 'all' ? null : values.models.split(',') }),
+    ...(values.priority === undefined ? {} : { priority: values.priority }),
+    ...(limits === undefined ? {} : { limits }),
+  };
+}
+
+function readLimits(values: Values): Record<string, number> | undefined {
+  if (values.limit === undefined) return undefined;
+  return Object.fromEntries(
+    values.limit
+      .filter((pair) => pair !== 'none')
+      .map((pair) => {
+        const [name = '', number = ''] = pair.split('=');
+        if (!/^\d+(\.\d+)?$/.test(number)) throw new Error(`--limit takes NAME=NUMBER, not ${pair}.`);
+        return [name, Number(number)];
+      }),
+  );
+}
+
+function limitsPath(owner: string, id: string): string {
+  if (owner !== 'project' && owner !== 'organization') throw new Error('Name whose limits: project ID or organization ID.');
+  return `/admin/${owner}s/${need(id, `the id of the ${owner}`)}/limits`;
+}
+
+async function usage(call: Call, values: Values): Promise<string> {
+  const query = new URLSearchParams();
+  const time = (name: 'from' | 'to', value: string | undefined) => {
+    if (value === undefined) return;
+    const at = Date.parse(value);
+    if (Number.isNaN(at)) throw new Error(`--${name} takes a date such as 2026-11-24 or 2026-11-24T10:00Z, not ${value}.`);
+    query.set(name === 'from' ? 'start_time' : 'end_time', String(Math.floor(at / 1000)));
+  };
+  time('from', values.from);
+  time('to', values.to);
+  if (values.by !== undefined) query.set('group_by', values.by);
+  if (values.organization !== undefined) query.set('organization_id', values.organization);
+  if (values.csv === true) query.set('format', 'csv');
+  const answer = await call('GET', `/usage?${query}`);
+  return values.csv === true ? answer : show(answer);
+}
+
+async function provePrivacy(): Promise<string> {
+  const proof = spawn(process.execPath, [new URL('../../test/faults/prove-privacy.ts', import.meta.url).pathname], { stdio: 'inherit' });
+  const [code] = await once(proof, 'exit');
+  if (code !== 0) throw new Error('Something was left behind.');
+  return '';
+}
+
+function need(value: string, what: string): string {
+  if (value === '') throw new Error(`Name ${what}.`);
+  return value;
+}
+
+/** JSON as it came, set for reading. */
+function show(answer: string): string {
+  return `${JSON.stringify(JSON.parse(answer), null, 2)}\n`;
+}

@@ -1,0 +1,74 @@
+import { execFile } from 'node:child_process';
+import { serve } from '@hono/node-server';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { TEST_KEY } from '../../support/gateway.ts';
+import { createGenerationApp, MODEL, PROMPT } from '../../support/generation-gateway.ts';
+import { ToyEndpoint } from '../../support/toy-endpoint.ts';
+
+const file = new URL('../../../functions/command/penstock.ts', import.meta.url).pathname;
+let url: string;
+let close: () => void;
+
+beforeAll(async () => {
+  const { app } = await createGenerationApp(new ToyEndpoint());
+  await new Promise<void>((resolve) => {
+    const server = serve({ fetch: app.fetch, hostname: '127.0.0.1', port: 0 }, ({ port }) => {
+      url = `http://127.0.0.1:${port}/v1`;
+      resolve();
+    });
+    close = () => server.close();
+  });
+});
+afterAll(() => close());
+
+function run(args: readonly string[], environment: Record<string, string> = {}): Promise<{ code: number; out: string; err: string }> {
+  return new Promise((resolve) => {
+    const env = { ...process.env, PENSTOCK_URL: url, PENSTOCK_API_KEY: TEST_KEY, ...environment };
+    execFile(process.execPath, [file, ...args], { env }, (error, out, err) => resolve({ code: Number(error?.code ?? 0), out, err }));
+  });
+}
+
+describe('npm run penstock', () => {
+  it('makes a key with limits, shows its usage, rotates and revokes it', async () => {
+    const made = JSON.parse((await run(['keys', 'create', '--name', 'app', '--limit', 'tokens_total=100', '--project', 'web'])).out);
+    expect(made).toMatchObject({ name: 'app', project_id: 'web', limits: { tokens_total: 100 }, scopes: ['generate'] });
+    const answer = await fetch(`${url}/completions`, {
+      method: 'POST',
+      headers: { authorization: `Bearer ${made.key}`, 'content-type': 'application/json' },
+      body: JSON.stringify({ model: MODEL, prompt: PROMPT, max_tokens: 4 }),
+    });
+    expect(answer.status).toBe(200);
+    await answer.text();
+    expect((await run(['usage', '--by', 'project', '--csv'])).out).toBe(
+      'project,requests,prompt_tokens,cached_prompt_tokens,completion_tokens,cost_dollars\r\nweb,1,3,0,4,0\r\n',
+    );
+    expect((await run(['keys', 'list'])).out).toContain(made.prefix);
+    expect(JSON.parse((await run(['keys', 'update', made.id, '--limit', 'none'])).out).limits).toEqual({});
+    expect(JSON.parse((await run(['keys', 'rotate', made.id, '--grace', '0'])).out).key).not.toBe(made.key);
+    expect(JSON.parse((await run(['keys', 'revoke', made.id])).out)).toMatchObject({ deleted: true });
+    expect(JSON.parse((await run(['limits', 'set', 'project', 'web', '--limit', 'dollars_per_day=2.5'])).out)).toMatchObject({
+      limits: { dollars_per_day: 2.5 },
+    });
+  });
+
+  it.each([
+    [['keys', 'create'], /Missing required parameter: 'name'/],
+    [['keys', 'revoke', 'key_none'], /nothing of that id/],
+    [['keys', 'create', '--name', 'x', '--limit', 'tokens_total=many'], /NAME=NUMBER/],
+    [['keys', 'create', '--name', 'x', '--limit', 'colour=3'], /colour/],
+    [['keys', 'rotate'], /id of a key/],
+    [['usage', '--from', 'yesterday'], /takes a date/],
+    [['frobnicate'], /no command/],
+    [['keys', '--colour'], /--help/],
+  ])('says what is wrong with %j in one sentence', async (args, sentence) => {
+    const { code, err } = await run(args);
+    expect(code).toBe(1);
+    expect(err).toMatch(sentence);
+    expect(err).not.toContain('    at ');
+  });
+
+  it('says that no gateway answers, and that a key is missing for another machine', async () => {
+    expect((await run(['keys', 'list'], { PENSTOCK_URL: 'http://127.0.0.1:1/v1' })).err).toMatch(/npm start/);
+    expect((await run(['keys', 'list'], { PENSTOCK_URL: 'https://api.example/v1', PENSTOCK_API_KEY: '' })).err).toMatch(/scope admin/);
+  });
+});
