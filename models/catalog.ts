@@ -78,6 +78,40 @@ const embeddingModelSchema = v.strictObject({
   deployment: v.optional(deploymentSchema),
 });
 
+const seconds = v.pipe(v.number(), v.gtValue(0), v.maxValue(900));
+const share = v.pipe(v.number(), v.gtValue(0), v.ltValue(1));
+
+/**
+ * A model that drafts an answer, works on it and gives the result: several turns of one generating model under a name of its own. The
+ * stages share one token budget; one that takes longer than its time is left, and the best text so far is the answer.
+ */
+const answerPipelineSchema = v.strictObject({
+  task: v.literal('refine'),
+  id: v.pipe(v.string(), v.nonEmpty()),
+  /** Unix time in seconds. */
+  created: positiveInteger,
+  ownedBy: v.string(),
+  /** Id of the generating model that does all of it. */
+  model: v.pipe(v.string(), v.nonEmpty()),
+  /** Tokens of all stages together, for callers that set no limit. */
+  maxTokens: positiveInteger,
+  draft: v.strictObject({ share, timeoutSeconds: seconds }),
+  /** What happens to the draft, one turn each. The last one writes the answer, with all tokens that are left. */
+  stages: v.pipe(
+    v.array(
+      v.strictObject({
+        name: v.pipe(v.string(), v.nonEmpty()),
+        instruction: v.pipe(v.string(), v.nonEmpty()),
+        share,
+        timeoutSeconds: seconds,
+      }),
+    ),
+    v.minLength(1),
+  ),
+  /** Shows draft and stages as thoughts. */
+  showStages: v.boolean(),
+});
+
 const catalogSchema = v.pipe(
   v.array(servedModelSchema),
   v.minLength(1),
@@ -86,20 +120,27 @@ const catalogSchema = v.pipe(
 
 export type ServedModel = Readonly<v.InferOutput<typeof servedModelSchema>>;
 export type EmbeddingModel = Readonly<v.InferOutput<typeof embeddingModelSchema>>;
+export type AnswerPipeline = Readonly<v.InferOutput<typeof answerPipelineSchema>>;
 export type ModelDeployment = Readonly<v.InferOutput<typeof deploymentSchema>>;
 
 /** Checks a catalog that was read from a file: its generating models. Throws an error that lists every problem with its path. */
 export function parseCatalog(value: unknown): readonly ServedModel[] {
-  return parseModels(catalogSchema, Array.isArray(value) ? value.filter((entry) => !isEmbeddingEntry(entry)) : value);
+  return parseModels(catalogSchema, Array.isArray(value) ? value.filter((entry) => taskOf(entry) === undefined) : value);
 }
 
 /** Its embedding models: the entries whose `task` is `embed`. Throws like `parseCatalog`. */
 export function parseEmbeddingModels(value: unknown): readonly EmbeddingModel[] {
-  return parseModels(v.array(embeddingModelSchema), Array.isArray(value) ? value.filter(isEmbeddingEntry) : value);
+  return parseModels(v.array(embeddingModelSchema), Array.isArray(value) ? value.filter((entry) => taskOf(entry) === 'embed') : value);
 }
 
-function isEmbeddingEntry(entry: unknown): boolean {
-  return typeof entry === 'object' && entry !== null && 'task' in entry && entry.task === 'embed';
+/** Its pipelines: the entries whose `task` is `refine`. Throws like `parseCatalog`. */
+export function parseAnswerPipelines(value: unknown): readonly AnswerPipeline[] {
+  return parseModels(v.array(answerPipelineSchema), Array.isArray(value) ? value.filter((entry) => taskOf(entry) === 'refine') : value);
+}
+
+/** Generating models have no task. */
+function taskOf(entry: unknown): unknown {
+  return typeof entry === 'object' && entry !== null && 'task' in entry ? entry.task : undefined;
 }
 
 function parseModels<Schema extends v.GenericSchema>(schema: Schema, value: unknown): v.InferOutput<Schema> {
@@ -133,3 +174,31 @@ export const catalog: readonly ServedModel[] = [
 
 /** None by default: an endpoint of its own serves them. */
 export const embeddingModels: readonly EmbeddingModel[] = [];
+
+export const answerPipelines: readonly AnswerPipeline[] = [
+  {
+    task: 'refine',
+    id: 'gpt-refined',
+    created: 1_795_478_400,
+    ownedBy: 'penstock',
+    model: 'smollm2-135m-instruct',
+    maxTokens: 1024,
+    draft: { share: 0.35, timeoutSeconds: 60 },
+    stages: [
+      {
+        name: 'critique',
+        instruction: 'Name what is wrong, missing or unclear in your last answer, in a few short points. Do not write a new answer yet.',
+        share: 0.2,
+        timeoutSeconds: 30,
+      },
+      {
+        name: 'rewrite',
+        instruction:
+          'Now write the best answer to my question, with these points corrected. Write the answer alone, without a word about the points.',
+        share: 0.45,
+        timeoutSeconds: 60,
+      },
+    ],
+    showStages: true,
+  },
+];

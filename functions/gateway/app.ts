@@ -26,6 +26,7 @@ import {
 } from './routes/conversations.ts';
 import { createEmbeddings } from './routes/embeddings.ts';
 import { getModel, listModels } from './routes/models.ts';
+import { showDocs, showOpenApi } from './routes/openapi.ts';
 import { acknowledgeGeneration, cancelGeneration, readEvents } from './routes/replay-answer.ts';
 import { rerank, score } from './routes/rerank.ts';
 import { cancelResponse, countInputTokens, createResponse, deleteResponse, getResponse, listInputItems } from './routes/responses.ts';
@@ -105,6 +106,8 @@ export function createApp(services: Services, config: GatewayConfig, isDraining:
   app.post('/tokenize', async (c) => c.json(await tokenize(c, services)));
   app.post('/detokenize', async (c) => c.json(await detokenize(c, services)));
   app.get('/version', (c) => c.json(showVersion()));
+  app.get('/openapi.json', showOpenApi);
+  app.get('/docs', showDocs);
 
   app.post('/v1/responses', generate, (c) => createResponse(c, room));
   app.post('/v1/responses/input_tokens', async (c) => c.json(await countInputTokens(c, services)));
@@ -144,7 +147,16 @@ export function createApp(services: Services, config: GatewayConfig, isDraining:
   refuseOtherMethods(app, '/v1/conversations/:id', ['GET', 'POST', 'DELETE']);
   refuseOtherMethods(app, '/v1/conversations/:id/items', ['GET', 'POST']);
   refuseOtherMethods(app, '/v1/conversations/:id/items/:item', ['GET', 'DELETE']);
-  for (const path of ['/v1/models', '/v1/models/:id{.+}', '/v1/responses/:id/input_items', '/version', '/healthz', '/readyz'])
+  for (const path of [
+    '/v1/models',
+    '/v1/models/:id{.+}',
+    '/v1/responses/:id/input_items',
+    '/version',
+    '/openapi.json',
+    '/docs',
+    '/healthz',
+    '/readyz',
+  ])
     refuseOtherMethods(app, path, ['GET', 'HEAD']);
   return app;
 }

@@ -1,5 +1,5 @@
 import { type ChatTemplate, compileChatTemplate, loadTokenizer, type Tokenizer } from '../../layers/tokenizer/index.ts';
-import type { ServedModel } from '../../models/catalog.ts';
+import type { AnswerPipeline, ServedModel } from '../../models/catalog.ts';
 import type { TokenizerFiles } from './services.ts';
 
 /** A model of the catalog with its own tokenizer and chat template, ready to render and count. */
@@ -9,6 +9,8 @@ export interface LoadedModel {
   readonly chatTemplate: ChatTemplate;
   /** Whether the template shows tools to the model by itself. */
   readonly templateReadsTools: boolean;
+  /** How an answer is drafted and refined; `undefined` for a model that answers at once. */
+  readonly pipeline?: AnswerPipeline;
 }
 
 /** By model id, in the catalog's order. */
@@ -18,7 +20,11 @@ export type ServedModels = ReadonlyMap<string, LoadedModel>;
  * Loads each model's tokenizer once, at cold start.
  * @throws when a file is missing or damaged, or a vocabulary is not the one that the catalog names: counts, limits and resume rest on it.
  */
-export async function loadServedModels(catalog: readonly ServedModel[], files: TokenizerFiles): Promise<ServedModels> {
+export async function loadServedModels(
+  catalog: readonly ServedModel[],
+  files: TokenizerFiles,
+  pipelines: readonly AnswerPipeline[] = [],
+): Promise<ServedModels> {
   const loaded = new Map<string, LoadedModel>();
   for (const served of catalog) {
     const { vocabulary, chatTemplate } = await files.load(served.tokenizer.folder);
@@ -35,6 +41,13 @@ export async function loadServedModels(catalog: readonly ServedModel[], files: T
       chatTemplate: compileChatTemplate(chatTemplate, tokenizer, {}),
       templateReadsTools: /\btools\b/.test(chatTemplate),
     });
+  }
+  for (const pipeline of pipelines) {
+    const model = loaded.get(pipeline.model);
+    if (model === undefined)
+      throw new Error(`The catalog's pipeline ${pipeline.id} works with ${pipeline.model}, which the catalog lacks.`);
+    const { id, created, ownedBy } = pipeline;
+    loaded.set(id, { ...model, served: { ...model.served, id, created, ownedBy }, pipeline });
   }
   return loaded;
 }

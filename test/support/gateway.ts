@@ -21,7 +21,7 @@ export async function createTestGateway(
   post: (path: string, body: unknown) => Promise<Response>;
 }> {
   const config = load({ PENSTOCK_API_KEY_HASHES: createHash('sha256').update(TEST_KEY).digest('hex'), ...environment });
-  const models = await loadServedModels(config.catalog, createFolderTokenizerFiles(config.tokenizersFolder));
+  const models = await loadServedModels(config.catalog, createFolderTokenizerFiles(config.tokenizersFolder), config.answerPipelines);
   const logged: { level: string; event: string; fields: object }[] = [];
   const log: Log = { write: (level, event, fields = {}) => logged.push({ level, event, fields }) };
   const clock = { now: Date.now };

@@ -16,15 +16,14 @@ export const boolean = v.boolean('must be true or false.');
 export const string = v.string('must be a string.');
 export const nullish = <Schema extends v.GenericSchema>(schema: Schema) => v.optional(v.nullable(schema));
 
-/**
- * One of several forms, chosen by a look at the value, so that what is wrong inside is named: of a plain union only the whole would be.
- * The metadata is for the OpenAPI document.
- */
-export const oneOf = <const Forms extends readonly v.GenericSchema[]>(forms: Forms, choose: (value: unknown) => Forms[number]) =>
-  v.pipe(
-    v.lazy(choose as (value: unknown) => v.GenericSchema<unknown, v.InferOutput<Forms[number]>>), // it gives one of the forms
-    v.metadata({ oneOf: forms }),
-  );
+/** One of several forms, chosen by a look at the value, so that what is wrong inside is named: of a plain union only the whole would be. */
+export function oneOf<const Forms extends readonly v.GenericSchema[]>(forms: Forms, choose: (value: unknown) => Forms[number]) {
+  const union = v.union(forms);
+  const run: (typeof union)['~run'] = (dataset, config) =>
+    // One of the forms, so what it gives is what the union gives.
+    choose(dataset.value)['~run'](dataset, config) as ReturnType<(typeof union)['~run']>;
+  return { ...union, '~run': run };
+}
 
 /** A field that is known and not served: the sentence says what to do instead. */
 export const refused = (why: string) => nullish(v.never(why));

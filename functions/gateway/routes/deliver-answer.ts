@@ -10,7 +10,7 @@ import type { Room } from '../generation/room.ts';
 import type { LoggedEvent, TokenLog } from '../generation/token-log.ts';
 import { begin } from '../pipeline/begin.ts';
 import type { GenerationEvent, GenerationRequest } from '../pipeline/generation-request.ts';
-import { runGeneration } from '../pipeline/run-generation.ts';
+import { runRequest } from '../pipeline/run-request.ts';
 import { COMMENT, DATA_EVENTS, type EventFraming, eventStreamResponse, frameEvents } from './event-stream.ts';
 import { replayAnswer } from './replay-answer.ts';
 import { GENERATION_HEADER, type RouteContext } from './route-context.ts';
@@ -81,7 +81,7 @@ async function startAnswer(
   const isDetached = isBackground || release !== undefined || (leaseMs !== undefined && form.isStream);
   const gone = new AbortController();
   const signal = isDetached ? gone.signal : AbortSignal.any([gone.signal, c.req.raw.signal]);
-  const { generation, events } = await runGeneration(room, { caller, generationId }, request, signal);
+  const { generation, events } = await runRequest(room, { caller, generationId }, request, signal);
   let tokenLog: TokenLog;
   let begun: AsyncIterableIterator<GenerationEvent>;
   try {

@@ -1,0 +1,271 @@
+/**
+ * Our API as an OpenAPI 3.1 document. What requests may hold comes from the schemas that they are checked with, so it cannot say anything
+ * else; what answers look like is OpenAI's and vLLM's, and their documents are referred to.
+ */
+import { toJsonSchema } from '@valibot/to-json-schema';
+import type * as v from 'valibot';
+import { chatSchema } from './chat-request.ts';
+import { classifySchema } from './classify-request.ts';
+import { completionSchema } from './completion-request.ts';
+import { conversationSchema, conversationUpdateSchema, newItemsSchema } from './conversation-request.ts';
+import { embeddingSchema, rerankSchema, scoreSchema } from './embedding-request.ts';
+import { inputTokensSchema, responseSchema } from './responses-request.ts';
+import { detokenizeSchema, tokenizeSchema } from './tokenize-request.ts';
+
+type JsonObject = Readonly<Record<string, unknown>>;
+
+interface Operation {
+  readonly method: 'get' | 'post' | 'delete';
+  /** In OpenAPI's form: `{id}`. */
+  readonly path: string;
+  readonly group: 'Text' | 'Responses' | 'Conversations' | 'Tasks' | 'Tokens' | 'Models';
+  readonly summary: string;
+  readonly schema?: v.GenericSchema;
+  /** Whose document describes the answer. */
+  readonly answer: string;
+  readonly query?: readonly string[];
+  readonly streams?: boolean;
+}
+
+const OPENAI = 'https://platform.openai.com/docs/api-reference';
+const VLLM = 'https://docs.vllm.ai/en/stable/serving/openai_compatible_server.html';
+const PAGE = ['limit', 'order', 'after'];
+
+export const operations: readonly Operation[] = [
+  {
+    method: 'post',
+    path: '/v1/chat/completions',
+    group: 'Text',
+    summary: 'Answers a dialogue',
+    schema: chatSchema,
+    answer: `${OPENAI}/chat/object`,
+    streams: true,
+  },
+  {
+    method: 'post',
+    path: '/v1/completions',
+    group: 'Text',
+    summary: 'Continues a text',
+    schema: completionSchema,
+    answer: `${OPENAI}/completions/object`,
+    streams: true,
+  },
+  {
+    method: 'post',
+    path: '/v1/responses',
+    group: 'Responses',
+    summary: 'Makes a response',
+    schema: responseSchema,
+    answer: `${OPENAI}/responses/object`,
+    streams: true,
+  },
+  {
+    method: 'get',
+    path: '/v1/responses/{id}',
+    group: 'Responses',
+    summary: 'A stored response; with `stream=true` the events of one that was made in the background',
+    answer: `${OPENAI}/responses/object`,
+    query: ['stream', 'starting_after'],
+    streams: true,
+  },
+  { method: 'delete', path: '/v1/responses/{id}', group: 'Responses', summary: 'Deletes a response', answer: `${OPENAI}/responses/delete` },
+  {
+    method: 'post',
+    path: '/v1/responses/{id}/cancel',
+    group: 'Responses',
+    summary: 'Cancels a response in the background',
+    answer: `${OPENAI}/responses/cancel`,
+  },
+  {
+    method: 'get',
+    path: '/v1/responses/{id}/input_items',
+    group: 'Responses',
+    summary: 'What a response has read',
+    answer: `${OPENAI}/responses/input-items`,
+    query: PAGE,
+  },
+  {
+    method: 'post',
+    path: '/v1/responses/input_tokens',
+    group: 'Responses',
+    summary: 'Counts the tokens that a response would read',
+    schema: inputTokensSchema,
+    answer: `${OPENAI}/responses/input-tokens`,
+  },
+  {
+    method: 'post',
+    path: '/v1/conversations',
+    group: 'Conversations',
+    summary: 'Begins a conversation',
+    schema: conversationSchema,
+    answer: `${OPENAI}/conversations/object`,
+  },
+  {
+    method: 'get',
+    path: '/v1/conversations/{id}',
+    group: 'Conversations',
+    summary: 'A conversation',
+    answer: `${OPENAI}/conversations/object`,
+  },
+  {
+    method: 'post',
+    path: '/v1/conversations/{id}',
+    group: 'Conversations',
+    summary: 'Changes its metadata',
+    schema: conversationUpdateSchema,
+    answer: `${OPENAI}/conversations/object`,
+  },
+  {
+    method: 'delete',
+    path: '/v1/conversations/{id}',
+    group: 'Conversations',
+    summary: 'Deletes it with its items',
+    answer: `${OPENAI}/conversations/delete`,
+  },
+  {
+    method: 'get',
+    path: '/v1/conversations/{id}/items',
+    group: 'Conversations',
+    summary: 'Its items',
+    answer: `${OPENAI}/conversations/list-items`,
+    query: PAGE,
+  },
+  {
+    method: 'post',
+    path: '/v1/conversations/{id}/items',
+    group: 'Conversations',
+    summary: 'Adds items',
+    schema: newItemsSchema,
+    answer: `${OPENAI}/conversations/create-items`,
+  },
+  {
+    method: 'get',
+    path: '/v1/conversations/{id}/items/{item}',
+    group: 'Conversations',
+    summary: 'One item',
+    answer: `${OPENAI}/conversations/get-item`,
+  },
+  {
+    method: 'delete',
+    path: '/v1/conversations/{id}/items/{item}',
+    group: 'Conversations',
+    summary: 'Deletes one item',
+    answer: `${OPENAI}/conversations/delete-item`,
+  },
+  {
+    method: 'post',
+    path: '/v1/classify',
+    group: 'Tasks',
+    summary: 'Classifies texts into labels of the caller, or by sentiment, with calibrated probabilities',
+    schema: classifySchema,
+    answer: `${VLLM}#classification-api`,
+  },
+  {
+    method: 'post',
+    path: '/v1/embeddings',
+    group: 'Tasks',
+    summary: 'Embeds texts',
+    schema: embeddingSchema,
+    answer: `${OPENAI}/embeddings/object`,
+  },
+  { method: 'post', path: '/v1/score', group: 'Tasks', summary: 'How alike texts are', schema: scoreSchema, answer: `${VLLM}#score-api` },
+  { method: 'post', path: '/v1/rerank', group: 'Tasks', summary: 'Ranks documents', schema: rerankSchema, answer: `${VLLM}#re-rank-api` },
+  {
+    method: 'post',
+    path: '/tokenize',
+    group: 'Tokens',
+    summary: 'The ids that a model reads',
+    schema: tokenizeSchema,
+    answer: `${VLLM}#tokenizer-api`,
+  },
+  {
+    method: 'post',
+    path: '/detokenize',
+    group: 'Tokens',
+    summary: 'The text of ids',
+    schema: detokenizeSchema,
+    answer: `${VLLM}#tokenizer-api`,
+  },
+  { method: 'get', path: '/v1/models', group: 'Models', summary: 'The models that are served', answer: `${OPENAI}/models/list` },
+  { method: 'get', path: '/v1/models/{id}', group: 'Models', summary: 'One model', answer: `${OPENAI}/models/object` },
+];
+
+export function createOpenApiDocument(version: string): JsonObject {
+  const paths: Record<string, Record<string, JsonObject>> = {};
+  for (const operation of operations)
+    paths[operation.path] = { ...paths[operation.path], [operation.method]: describeOperation(operation) };
+  return {
+    openapi: '3.1.0',
+    info: {
+      title: 'Penstock',
+      version,
+      description: 'The API of OpenAI, and of vLLM where OpenAI has none. Any client of theirs works with this base URL.',
+    },
+    servers: [{ url: '/' }],
+    security: [{ apiKey: [] }],
+    paths,
+    components: {
+      securitySchemes: { apiKey: { type: 'http', scheme: 'bearer' } },
+      schemas: { Error: ERROR },
+      responses: {
+        Error: {
+          description: 'What is wrong, and the way out',
+          content: { 'application/json': { schema: { $ref: '#/components/schemas/Error' } } },
+        },
+      },
+    },
+  };
+}
+
+const ERROR = {
+  type: 'object',
+  required: ['error'],
+  properties: {
+    error: {
+      type: 'object',
+      required: ['message', 'type', 'param', 'code'],
+      properties: {
+        message: { type: 'string' },
+        type: { type: 'string' },
+        param: { type: ['string', 'null'] },
+        code: { type: ['string', 'null'] },
+      },
+    },
+  },
+};
+
+function describeOperation({ method, path, group, summary, schema, answer, query = [], streams = false }: Operation): JsonObject {
+  const inPath = [...path.matchAll(/\{(\w+)\}/g)].map(([, name]) => ({ name, in: 'path', required: true, schema: { type: 'string' } }));
+  const inQuery = query.map((name) => ({ name, in: 'query', schema: { type: 'string' } }));
+  return {
+    operationId: nameOf(method, path),
+    tags: [group],
+    summary,
+    externalDocs: { url: answer },
+    parameters: [...inPath, ...inQuery],
+    ...(schema === undefined
+      ? {}
+      : { requestBody: { required: true, content: { 'application/json': { schema: describeSchema(schema) } } } }),
+    responses: {
+      '200': {
+        description: `As in ${answer}`,
+        content: {
+          'application/json': { schema: { type: 'object' } },
+          ...(streams ? { 'text/event-stream': { schema: { type: 'string' } } } : {}),
+        },
+      },
+      default: { $ref: '#/components/responses/Error' },
+    },
+  };
+}
+
+function nameOf(method: string, path: string): string {
+  const words = path.split(/[/_{}]+/).filter((word) => word !== '' && word !== 'v1');
+  return [method, ...words.map((word) => word.charAt(0).toUpperCase() + word.slice(1))].join('');
+}
+
+/** Checks that JSON Schema cannot say stay behind. */
+function describeSchema(schema: v.GenericSchema): JsonObject {
+  const { $schema: _, ...described } = toJsonSchema(schema, { typeMode: 'input', errorMode: 'ignore' });
+  return described;
+}
