@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
-import type { ServedModel } from '../catalog.ts';
+import { answerPipelines, type ServedModel } from '../catalog.ts';
 import type { PreparedModel } from './prepare-model.ts';
 import type { RuntimeConfigInput } from './sagemaker-runtime/config.ts';
 import type { LocalSettings } from './settings.ts';
@@ -41,7 +41,7 @@ export async function describeStack(settings: LocalSettings, model: PreparedMode
   const catalogFile = join(runFolder, 'catalog.json');
   await Promise.all([
     writeFile(runtimeConfigFile, JSON.stringify(runtimeConfig), { mode: 0o600 }),
-    writeFile(catalogFile, JSON.stringify(model.catalog)),
+    writeFile(catalogFile, JSON.stringify([...model.catalog, ...pipelinesOf(model.catalog)])),
   ]);
 
   const environment = withoutAws(settings.environment);
@@ -100,6 +100,11 @@ export async function describeStack(settings: LocalSettings, model: PreparedMode
 function describeEndpoint({ endpoint }: ServedModel, container: string): RuntimeConfigInput['endpoints'][string] {
   if (endpoint.inferenceComponent === undefined) return { containers: [container] };
   return { inferenceComponents: { [endpoint.inferenceComponent]: { containers: [container] } } };
+}
+
+/** Drafting and refining works with whatever model is served here. */
+function pipelinesOf([served]: readonly ServedModel[]) {
+  return served === undefined ? [] : answerPipelines.map((pipeline) => ({ ...pipeline, model: served.id }));
 }
 
 function contextLength(catalog: readonly ServedModel[]): number {
