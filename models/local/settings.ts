@@ -46,6 +46,9 @@ Options (environment variable in brackets):
 
   PENSTOCK_API_KEY  the API key; default sk-local
   PENSTOCK_CACHE    folder for the model, about 400 MB; default the user's cache folder
+  PENSTOCK_DATA     folder for keys, limits and kept answers; default below PENSTOCK_CACHE
+
+The gateway's other settings (npm run gateway -- --help) are passed on to it.
 `;
 
 /** @throws {SentenceError} that lists every problem. */

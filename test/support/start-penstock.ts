@@ -1,5 +1,8 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { freePort } from './free-port.ts';
 
 /** `npm start`'s own process with its whole stack behind it, as a user has it. */
@@ -22,7 +25,10 @@ export async function startPenstock(
   environment: Readonly<Record<string, string>> = {},
 ): Promise<RunningPenstock> {
   const port = await freePort();
-  const supervisor = runStart(['--port', String(port), ...args], environment);
+  // Keys, limits and answers of its own: what one test leaves behind is not there for the next.
+  const data = await mkdtemp(join(tmpdir(), 'penstock-data-'));
+  const supervisor = runStart(['--port', String(port), ...args], { PENSTOCK_DATA: data, ...environment });
+  supervisor.once('exit', () => void rm(data, { recursive: true, force: true }));
   const running = watch(supervisor, port);
   await Promise.race([
     running.shows(/Penstock is ready/),
