@@ -1,4 +1,5 @@
 import { setImmediate } from 'node:timers/promises';
+import { spellBytes } from './byte-level-alphabet.ts';
 import { BytePairEncoder } from './byte-pair-encoder.ts';
 import { createControlTokenPattern } from './control-tokens.ts';
 import { UnknownTokenError } from './errors.ts';
@@ -37,8 +38,13 @@ export interface Tokenizer {
   decode(ids: Iterable<number>, options?: DecodeOptions): string;
   /** The token's own bytes, which need not be whole UTF-8. Do not change them. @throws {UnknownTokenError} */
   tokenBytes(id: number): Uint8Array;
+  /** The token as `tokenizer.json` spells it: `Ġworld`; a control token by its content. @throws {UnknownTokenError} */
+  tokenString(id: number): string;
   /** Whether Hugging Face calls the token special, so that `skipSpecialTokens` leaves it out. */
   isSpecial(id: number): boolean;
+  /** What the model's own tokenizer puts before and after a plain prompt when special tokens are asked for, such as a BOS. */
+  readonly promptPrefix: readonly number[];
+  readonly promptSuffix: readonly number[];
   /** Contents of all control tokens, by id. */
   readonly controlTokens: readonly string[];
   /** Contents of the tokens that begin and end a sequence, where the vocabulary names them. */
@@ -64,6 +70,8 @@ class ByteLevelTokenizer implements Tokenizer {
   readonly vocabularySize: number;
   readonly bosToken: string | undefined;
   readonly eosToken: string | undefined;
+  readonly promptPrefix: readonly number[];
+  readonly promptSuffix: readonly number[];
   readonly #vocabulary: Vocabulary;
   readonly #text: PlainTextEncoder;
   readonly #specialIds: ReadonlySet<number>;
@@ -74,6 +82,8 @@ class ByteLevelTokenizer implements Tokenizer {
     this.digest = digest;
     this.bosToken = vocabulary.settings.bosToken;
     this.eosToken = vocabulary.settings.eosToken;
+    this.promptPrefix = vocabulary.settings.prefix;
+    this.promptSuffix = vocabulary.settings.suffix;
     this.#vocabulary = vocabulary;
     this.vocabularySize = vocabulary.tokenOffsets.length - 1;
     const scan = createPieceScanner(vocabulary.settings.preTokenizer, vocabulary);
@@ -108,9 +118,8 @@ class ByteLevelTokenizer implements Tokenizer {
   }
 
   encodeWithSpecialTokens(text: string, options: SpecialTokenOptions = {}): Uint32Array {
-    const { prefix, suffix } = this.#vocabulary.settings;
     const around = options.addSpecialTokens !== false;
-    const parts: (Uint32Array | readonly number[])[] = around ? [prefix] : [];
+    const parts: (Uint32Array | readonly number[])[] = around ? [this.promptPrefix] : [];
     let at = 0;
     for (const match of text.matchAll(this.#controlTokenPattern())) {
       const id = this.specialTokenId(match[0]);
@@ -119,7 +128,7 @@ class ByteLevelTokenizer implements Tokenizer {
       at = match.index + match[0].length;
     }
     parts.push(this.encode(text.slice(at)));
-    if (around) parts.push(suffix);
+    if (around) parts.push(this.promptSuffix);
     return joinIds(parts);
   }
 
@@ -153,6 +162,12 @@ class ByteLevelTokenizer implements Tokenizer {
     const end = tokenOffsets[id + 1];
     if (start === undefined || end === undefined || start === end) throw new UnknownTokenError(id, this.vocabularySize);
     return tokenBytes.subarray(start, end);
+  }
+
+  tokenString(id: number): string {
+    const bytes = this.tokenBytes(id);
+    const content = text8.decode(bytes);
+    return this.specialTokenId(content) === id ? content : spellBytes(bytes);
   }
 
   isSpecial(id: number): boolean {

@@ -5,6 +5,8 @@ import { createRequire } from 'node:module';
 export interface LoadedLibrary {
   /** The number of tokens, so that nothing can be left out by an optimiser. */
   encode(text: string): number | Promise<number>;
+  /** In turns, where the library can. */
+  encodeAsync?(text: string): Promise<unknown>;
 }
 
 const require = createRequire(import.meta.url);
@@ -13,10 +15,10 @@ const modules = new URL('../../../node_modules/', import.meta.url);
 export type VocabularyName = 'r50k_base' | 'cl100k_base' | 'o200k_base' | 'smollm2' | 'llama3' | 'qwen3';
 
 export const LIBRARIES = {
-  penstock: async (name: VocabularyName, compiled: string): Promise<LoadedLibrary> => {
+  penstock: async (_name: VocabularyName, compiled: string): Promise<LoadedLibrary> => {
     const { loadTokenizer } = await import('../../../layers/tokenizer/tokenizer.ts');
     const tokenizer = loadTokenizer(readFileSync(compiled));
-    return { encode: (text) => tokenizer.encode(text).length };
+    return { encode: (text) => tokenizer.encode(text).length, encodeAsync: (text) => tokenizer.encodeAsync(text) };
   },
   'gpt-tokenizer': async (name: VocabularyName): Promise<LoadedLibrary> => {
     const { encode } = (await import(`gpt-tokenizer/encoding/${name}`)) as { encode(text: string): number[] };

@@ -1,4 +1,7 @@
-/** One measurement, in a process of its own: `node measure.ts load|encode LIBRARY VOCABULARY COMPILED JSON [TEXT KIND]`. Prints JSON. */
+/** One measurement, in a process of its own: `node measure.mjs load|encode|hostile LIBRARY VOCABULARY COMPILED JSON [KIND]`. Prints JSON. */
+import 'node:crypto'; // any server has these, so no tokenizer is charged with them
+import 'node:http';
+import { HOSTILE_TEXTS } from './hostile-texts.ts';
 import { LIBRARIES, type LibraryName, type VocabularyName } from './libraries.ts';
 import { loadPrompts, type TextKind } from './texts.ts';
 
@@ -14,7 +17,17 @@ export interface EncodeMeasurement {
   readonly tokens: number;
 }
 
+export interface HostileMeasurement {
+  readonly cpuMs: number;
+  readonly characters: number;
+  /** Ours only: the longest time that `encodeAsync` held the event loop, in CPU ms. */
+  readonly longestBlockMs?: number;
+}
+
 const CHARACTERS = 400_000;
+const HOSTILE_CHARACTERS = 1_000_000;
+/** A peer that is quadratic would take minutes for more. */
+const HOSTILE_CHARACTERS_PEERS = 20_000;
 const WARM_PASSES = 6;
 
 async function measureLoad(library: LibraryName, vocabulary: VocabularyName, compiled: string, json: string): Promise<LoadMeasurement> {
@@ -55,11 +68,52 @@ async function measureEncode(
   return { first, warm: (bytes * WARM_PASSES) / (user + system), tokens };
 }
 
+async function measureHostile(
+  library: LibraryName,
+  vocabulary: VocabularyName,
+  compiled: string,
+  json: string,
+  kind: string,
+): Promise<HostileMeasurement> {
+  const { encode, encodeAsync } = await LIBRARIES[library](vocabulary, compiled, json);
+  for (const prompt of loadPrompts('code', 60_000, 1)) await encode(prompt);
+  const characters = encodeAsync === undefined ? HOSTILE_CHARACTERS_PEERS : HOSTILE_CHARACTERS;
+  const text = HOSTILE_TEXTS[kind]?.(characters) ?? '';
+  const cpu = process.cpuUsage();
+  await encode(text);
+  const { user, system } = process.cpuUsage(cpu);
+  const cpuMs = (user + system) / 1000;
+  return encodeAsync === undefined
+    ? { cpuMs, characters }
+    : { cpuMs, characters, longestBlockMs: await longestBlock(() => encodeAsync(text)) };
+}
+
+/** Turns of the event loop while the work runs, by the CPU time between them. */
+async function longestBlock(work: () => Promise<unknown>): Promise<number> {
+  let longest = 0;
+  let running = true;
+  let before = process.threadCpuUsage();
+  const watch = () => {
+    const { user, system } = process.threadCpuUsage(before);
+    longest = Math.max(longest, (user + system) / 1000);
+    before = process.threadCpuUsage();
+    if (running) setImmediate(watch);
+  };
+  setImmediate(watch);
+  await work();
+  running = false;
+  return longest;
+}
+
 if (import.meta.main) {
   const [what, library, vocabulary, compiled = '', json = '', kind] = process.argv.slice(2);
-  const result =
-    what === 'load'
-      ? await measureLoad(library as LibraryName, vocabulary as VocabularyName, compiled, json)
-      : await measureEncode(library as LibraryName, vocabulary as VocabularyName, compiled, json, kind as TextKind);
-  process.stdout.write(JSON.stringify(result));
+  const of = [library as LibraryName, vocabulary as VocabularyName, compiled, json] as const;
+  const measures: Readonly<Record<string, () => Promise<unknown>>> = {
+    load: () => measureLoad(...of),
+    encode: () => measureEncode(...of, kind as TextKind),
+    hostile: () => measureHostile(...of, kind ?? ''),
+  };
+  const measure = measures[what ?? ''];
+  if (measure === undefined) throw new Error('measure load, encode or hostile');
+  process.stdout.write(JSON.stringify(await measure()));
 }

