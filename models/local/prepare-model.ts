@@ -1,4 +1,4 @@
-import { mkdir, readFile, stat } from 'node:fs/promises';
+import { readFile, stat } from 'node:fs/promises';
 import { basename, extname, join } from 'node:path';
 import { loadTokenizer, VocabularyError } from '../../layers/tokenizer/index.ts';
 import { catalog, type ServedModel } from '../catalog.ts';
@@ -6,8 +6,9 @@ import { convertModel } from './convert/convert-model.ts';
 import { hashFile, MODEL_FILES, type ModelFolder, openModelFolder } from './convert/model-folder.ts';
 import { DEFAULT_MODEL } from './default-model.ts';
 import { fetchGguf } from './fetch-gguf.ts';
+import { makeFolder } from './make-folder.ts';
 import { Progress } from './progress.ts';
-import { explainFileError, SentenceError } from './sentence-error.ts';
+import { SentenceError } from './sentence-error.ts';
 import type { LocalSettings } from './settings.ts';
 
 /** A model on this machine, ready for the container and the gateway. */
@@ -28,9 +29,7 @@ export async function prepareModel(
   settings: Pick<LocalSettings, 'cacheFolder' | 'ggufFile' | 'contextLength' | 'environment'>,
 ): Promise<PreparedModel> {
   const modelsFolder = join(settings.cacheFolder, 'models');
-  await mkdir(modelsFolder, { recursive: true }).catch((error: unknown) => {
-    throw explainFileError(error, modelsFolder);
-  });
+  await makeFolder(modelsFolder);
   const digest = settings.ggufFile === undefined ? DEFAULT_MODEL.ggufSha256 : await hashGguf(settings.ggufFile);
   const folder = join(modelsFolder, digest);
   const model = await openCurrent(folder, settings.ggufFile === undefined).catch(async (error: unknown) => {

@@ -1,10 +1,11 @@
 /** `npm start`: gets the model, starts the local stack, says how to call it, and stops it on Ctrl-C. */
-import { mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { makeFolder } from './make-folder.ts';
 import { prepareModel } from './prepare-model.ts';
-import { explainFileError, SentenceError } from './sentence-error.ts';
+import { SentenceError } from './sentence-error.ts';
 import { HELP, type LocalSettings, readSettings } from './settings.ts';
 import { describeStack, STOP_ORDER } from './stack.ts';
 import { Supervisor } from './supervisor.ts';
@@ -23,9 +24,7 @@ async function start(settings: LocalSettings): Promise<void> {
   refuseOpenDoor(settings);
   await refuseTakenPort(settings);
   const logFolder = join(settings.cacheFolder, 'logs');
-  await mkdir(logFolder, { recursive: true }).catch((error: unknown) => {
-    throw explainFileError(error, settings.cacheFolder);
-  });
+  await makeFolder(logFolder);
   const model = await prepareModel(settings);
   const runFolder = await mkdtemp(join(tmpdir(), 'penstock-'));
   const startedAt = performance.now();
