@@ -7,7 +7,7 @@ import { createContainerServer } from '../../models/local/container/server.ts';
 import { MODEL_FILES } from '../../models/local/convert/model-folder.ts';
 import type { EngineLimits } from '../../models/local/engine/engine.ts';
 import { EngineClient } from '../../models/local/engine/engine-client.ts';
-import { convertTinyModel } from './tiny-model.ts';
+import { convertTinyModel, ENGINE_FIXTURES } from './tiny-model.ts';
 
 export interface TinyContainer extends AsyncDisposable {
   readonly url: string;
@@ -18,8 +18,9 @@ export interface TinyContainer extends AsyncDisposable {
 }
 
 /** The container's server with a random model: real in everything but the weights' sense. */
-export async function startTinyContainer(limits: Partial<EngineLimits> = {}, contextLength = 256): Promise<TinyContainer> {
-  const model = await convertTinyModel('mixed');
+export async function startTinyContainer(limits: Partial<EngineLimits> = {}, modelName = 'mixed'): Promise<TinyContainer> {
+  const model = await convertTinyModel(modelName, modelName === 'f32' ? 'exact' : 'fast');
+  const contextLength = 256;
   const vocabulary = await readFile(join(model.path, MODEL_FILES.vocabulary));
   const engine = await EngineClient.start({
     model,
@@ -35,8 +36,11 @@ export async function startTinyContainer(limits: Partial<EngineLimits> = {}, con
     contextLength,
     stopTokenIds: model.config.stopTokenIds,
   };
-  const { server, drain } = createContainerServer(engine, served, (level, event, fields) =>
-    logLines.push(JSON.stringify({ level, event, ...fields })),
+  const { server, drain } = createContainerServer(
+    engine,
+    served,
+    (level, event, fields) => logLines.push(JSON.stringify({ level, event, ...fields })),
+    ENGINE_FIXTURES,
   );
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');

@@ -47,6 +47,7 @@ async function serve(settings: ContainerSettings): Promise<void> {
       stopTokenIds: model.config.stopTokenIds,
     },
     log,
+    settings.adaptersFolder,
   );
   void engine.gone.then((error) => {
     if (stopping) return;

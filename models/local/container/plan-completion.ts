@@ -26,7 +26,7 @@ export interface PlannedChoice {
 export function planCompletion(
   body: CompletionInvocation,
   model: ServedModel,
-  grammar: GrammarSpec | undefined,
+  { grammar, adapter }: { readonly grammar: GrammarSpec | undefined; readonly adapter: string | undefined },
   createId: () => string,
 ): PlannedChoice[] {
   const greedy = body.temperature < 1e-5;
@@ -66,6 +66,7 @@ export function planCompletion(
         promptLogprobs: body.prompt_logprobs ?? (body.echo ? (body.logprobs ?? undefined) : undefined),
         priority: body.priority,
         cacheSalt: body.cache_salt ?? '',
+        adapter,
         grammar,
       },
     }));

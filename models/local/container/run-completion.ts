@@ -30,6 +30,7 @@ const FAILURES = {
     new InvocationError('The engine is currently busy. Please try again later.', { code: 503, type: 'ServiceUnavailableError' }),
   'not-a-number': () => new InvocationError('The model produced numbers that are no probabilities for this request.', { code: 500 }),
   'grammar-stuck': () => new InvocationError('No token can follow under the grammar of this request.', { code: 500 }),
+  'unknown-adapter': () => new InvocationError('The adapter was unloaded.', { code: 404, param: 'model' }),
   'step-failed': () => new InvocationError('The engine could not compute a step of this request.', { code: 500 }),
   'engine-gone': () => new InvocationError('The engine stopped while it worked on this request.', { code: 500 }),
 } as const;

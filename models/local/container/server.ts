@@ -13,6 +13,7 @@ import {
 } from '../../invocation.ts';
 import type { EngineClient } from '../engine/engine-client.ts';
 import type { GrammarSpec } from '../engine/grammar.ts';
+import { AdapterRegistry } from './adapter-registry.ts';
 import type { Log } from './log.ts';
 import { Metrics } from './metrics.ts';
 import { planCompletion, type ServedModel } from './plan-completion.ts';
@@ -28,7 +29,8 @@ export interface ContainerServer {
 /** SageMaker takes bodies up to 25 MB. */
 const MAX_BODY_BYTES = 32 << 20;
 
-export function createContainerServer(engine: EngineClient, model: ServedModel, log: Log): ContainerServer {
+export function createContainerServer(engine: EngineClient, model: ServedModel, log: Log, adaptersFolder?: string): ContainerServer {
+  const adapters = new AdapterRegistry(engine, adaptersFolder);
   const metrics = new Metrics();
   const running = new Set<Promise<void>>();
   let draining = false;
@@ -38,6 +40,7 @@ export function createContainerServer(engine: EngineClient, model: ServedModel, 
     const path = request.url?.split('?', 1)[0];
     if (path === '/ping' || path === '/health') return void respond(response, draining ? 503 : 200);
     if (path === '/metrics') return void respond(response, 200, metrics.render(model.name, engine.status), 'text/plain; version=0.0.4');
+    if (path?.startsWith('/adapters') || path?.endsWith('_lora_adapter')) return void manageAdapters(request, response, path);
     if (path !== '/invocations') return void respondError(response, new InvocationError('Not Found', { code: 404 }));
     if (request.method !== 'POST') return void respondError(response, new InvocationError('Method Not Allowed', { code: 405 }));
     const handled = handle(request, response).finally(() => running.delete(handled));
@@ -58,13 +61,22 @@ export function createContainerServer(engine: EngineClient, model: ServedModel, 
       }
       const received = await readBody(request);
       id = `cmpl-${header(request, REQUEST_ID_HEADER) ?? received.requestId ?? randomBytes(8).toString('hex')}`;
-      refuseHeaders(request, model);
+      const adapter = readAdapter(request, model, adapters);
       const body = parseCompletionInvocation(received.value);
       const grammar = planGrammar(body);
       if (grammar !== undefined) await checkGrammar(engine, grammar);
-      const plan = planCompletion(body, model, grammar, () => `${requests++}`);
+      const plan = planCompletion(body, model, { grammar, adapter }, () => `${requests++}`);
       const created = Math.floor(Date.now() / 1000);
-      const run: CompletionRun = { id, body, plan, model, engine, metrics, created, signal: gone.signal };
+      const run: CompletionRun = {
+        id,
+        body,
+        plan,
+        model: { ...model, name: adapter ?? model.name },
+        engine,
+        metrics,
+        created,
+        signal: gone.signal,
+      };
       if (body.stream) await stream(run, response);
       else respond(response, 200, JSON.stringify(await answerCompletion(run)), 'application/json');
       log('info', 'answered', { id, stream: body.stream, milliseconds: Math.round(performance.now() - startedAt) });
@@ -76,6 +88,29 @@ export function createContainerServer(engine: EngineClient, model: ServedModel, 
       const told = error instanceof InvocationError ? error : new InvocationError('Internal server error', { code: 500, cause: error });
       log(told.code >= 500 ? 'error' : 'info', 'refused', { id, status: told.code, reason: describe(error) });
       respondError(response, told);
+    }
+  }
+
+  /** vLLM's paths and SageMaker's. */
+  async function manageAdapters(request: IncomingMessage, response: ServerResponse, path: string): Promise<void> {
+    try {
+      const say = (sentence: string) => respond(response, 200, sentence, 'text/plain');
+      if (request.method === 'DELETE' && path.startsWith('/adapters/')) {
+        return say(`Adapter ${adapters.unload(decodeURIComponent(path.slice('/adapters/'.length)))} unregistered`);
+      }
+      if (request.method !== 'POST') throw new InvocationError('Method Not Allowed', { code: 405 });
+      const { value } = await readBody(request);
+      const body = typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : {}; // an object's keys
+      if (path === '/adapters') return say(`Adapter ${await adapters.load(body['name'], body['src'])} registered`);
+      if (path === '/v1/load_lora_adapter') {
+        return say(`Success: LoRA adapter '${await adapters.load(body['lora_name'], body['lora_path'])}' added successfully.`);
+      }
+      if (path === '/v1/unload_lora_adapter') {
+        return say(`Success: LoRA adapter '${adapters.unload(body['lora_name'])}' removed successfully.`);
+      }
+      throw new InvocationError('Not Found', { code: 404 });
+    } catch (error) {
+      respondError(response, error instanceof InvocationError ? error : new InvocationError('Internal server error', { code: 500 }));
     }
   }
 
@@ -134,14 +169,15 @@ async function readBody(request: IncomingMessage): Promise<{ value: unknown; req
   return { value, requestId: typeof requestId === 'string' ? requestId : undefined };
 }
 
-function refuseHeaders(request: IncomingMessage, model: ServedModel): void {
-  const adapter = header(request, ADAPTER_HEADER);
-  if (adapter !== undefined && adapter !== model.name) {
-    throw new InvocationError(`The model \`${adapter}\` does not exist.`, { code: 404, param: 'model' });
-  }
+/** The adapter that the header names; the body's `model` has no say. */
+function readAdapter(request: IncomingMessage, model: ServedModel, adapters: AdapterRegistry): string | undefined {
   if (header(request, 'x-amzn-sagemaker-session-id') !== undefined) {
     throw new InvocationError('stateful sessions not enabled', { type: 'Bad Request' });
   }
+  const adapter = header(request, ADAPTER_HEADER);
+  if (adapter === undefined || adapter === model.name) return undefined;
+  if (!adapters.has(adapter)) throw new InvocationError(`The model \`${adapter}\` does not exist.`, { code: 404, param: 'model' });
+  return adapter;
 }
 
 function header(request: IncomingMessage, name: string): string | undefined {

@@ -20,6 +20,8 @@ export interface ContainerSettings {
   readonly threads: number;
   /** How long running answers may go on after SIGTERM. */
   readonly drainSeconds: number;
+  /** Adapters may be loaded from its subfolders; `undefined` takes none. */
+  readonly adaptersFolder: string | undefined;
   readonly profile: boolean;
 }
 
@@ -34,10 +36,11 @@ node models/local/container/main.ts --model FOLDER [options]
   --max-queue NUMBER   requests that wait at most, default 64
   --context TOKENS     prompt and answer together, default the model's own
   --kv-tokens TOKENS   positions that the caches hold in all, default four contexts
-  --prefix-cache-mb N  memory for prompts that begin like answered ones, default 128, 0 keeps none
+  --prefix-cache-mb N  memory for prompts that begin like answered ones, default 64, 0 keeps none
   --prefill-chunk N    prompt tokens between two tokens of running answers, 1 to 64, default 64
   --threads NUMBER     threads that compute one step, default half of the cores, at least 1
   --drain-seconds N    how long running answers may go on after SIGTERM, default 30
+  --adapters FOLDER    LoRA adapters (PEFT) may be loaded from its subfolders at run time
   --profile            say every 5 s where the time of a step goes
   --help               this text
 `;
@@ -55,10 +58,11 @@ export function readSettings(argv: readonly string[]): ContainerSettings | 'help
     maxQueue: wholeNumber('max-queue', values['max-queue'], 64, 0, 100_000),
     contextLength: values.context === undefined ? undefined : wholeNumber('context', values.context, 0, 2, 1 << 20),
     kvTokens: values['kv-tokens'] === undefined ? undefined : wholeNumber('kv-tokens', values['kv-tokens'], 0, 64, 1 << 28),
-    prefixCacheMb: wholeNumber('prefix-cache-mb', values['prefix-cache-mb'], 128, 0, 1 << 20),
+    prefixCacheMb: wholeNumber('prefix-cache-mb', values['prefix-cache-mb'], 64, 0, 1 << 20),
     prefillChunk: wholeNumber('prefill-chunk', values['prefill-chunk'], 64, 1, 64),
     threads: wholeNumber('threads', values.threads, Math.max(1, Math.floor(availableParallelism() / 2)), 1, 256),
     drainSeconds: wholeNumber('drain-seconds', values['drain-seconds'], 30, 0, 3600),
+    adaptersFolder: values.adapters,
     profile: values.profile === true,
   };
 }
@@ -80,6 +84,7 @@ function parse(argv: readonly string[]) {
         'prefill-chunk': option,
         threads: option,
         'drain-seconds': option,
+        adapters: option,
         profile: { type: 'boolean' },
         help: { type: 'boolean' },
       },

@@ -56,14 +56,13 @@ export interface TensorSource {
 export function* buildDecoder(graph: OnnxGraph, config: ModelConfig, source: TensorSource, precision: Precision): Generator<number> {
   const { blocks, hiddenSize, heads, kvHeads, headSize } = config;
   const group = heads / kvHeads;
-  const linear = (x: string, names: readonly string[], output: string) =>
-    addLinear(
-      graph,
-      x,
-      names.map((name) => loadMatrix(source, config, name)),
-      output,
-      precision,
-    );
+  const linear = (x: string, names: readonly string[], output: string) => {
+    const matrices = names.map((name) => loadMatrix(source, config, name));
+    return addAdapters(graph, x, addLinear(graph, x, matrices, `${output}_plain`, precision), matrices, output);
+  };
+  graph.inVariant('adapted', () => {
+    for (const parts of ADAPTED_PARTS) graph.input(`adapter_mask_${parts}`, 'float32', ['T', `R${parts}`]);
+  });
 
   graph.input('input_ids', 'int64', ['b', 's']);
   graph.input('positions', 'int64', ['b', 's']);
@@ -213,6 +212,30 @@ function addRotaryTables(graph: OnnxGraph, { contextLength, headSize, ropeBase }
     }
   }
   return { cos: graph.constant('cos', cos, [contextLength, half]), sin: graph.constant('sin', sin, [contextLength, half]) };
+}
+
+/** How many weights the adapted products stack: outputs alone, gate and up, or query, key and value. */
+export const ADAPTED_PARTS = [1, 2, 3] as const;
+
+/**
+ * LoRA (Hu et al., 2021) for rows of several adapters at once: y + (x A * mask) B. A and B hold the ranks of all adapters of the step side
+ * by side, the mask lets each row see its own, and a row without one gets its product unchanged to the bit.
+ */
+function addAdapters(graph: OnnxGraph, x: string, product: string, matrices: readonly WeightMatrix[], output: string): string {
+  const columns = matrices[0]?.columns ?? 0;
+  const rows = matrices.reduce((sum, matrix) => sum + matrix.rows, 0);
+  const ranks = `R${matrices.length}`;
+  graph.inVariant('plain', () => {
+    graph.node('Identity', [product], output);
+  });
+  graph.inVariant('adapted', () => {
+    const down = graph.input(`${output}_a`, 'float32', [columns, ranks]);
+    const up = graph.input(`${output}_b`, 'float32', [ranks, rows]);
+    const inner = graph.node('MatMul', [x, down], `${output}_down`);
+    const own = graph.node('Mul', [inner, `adapter_mask_${matrices.length}`], `${output}_own`);
+    graph.node('Add', [product, graph.node('MatMul', [own, up], `${output}_delta`)], output);
+  });
+  return output;
 }
 
 /** Output rows are the concatenated rows of the matrices. Equal formats are stacked into one product. */

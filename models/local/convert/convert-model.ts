@@ -88,7 +88,8 @@ async function writeFolder(file: GgufFile, folder: string, { precision = 'fast',
   }
   const files: Record<string, { bytes: number; sha256: string }> = {
     [MODEL_FILES.weights]: { bytes: weights.byteLength, sha256: weightsSha256 },
-    [MODEL_FILES.graph]: await writeDurably(join(folder, MODEL_FILES.graph), graph.finish()),
+    [MODEL_FILES.graph]: await writeDurably(join(folder, MODEL_FILES.graph), graph.finish('plain')),
+    [MODEL_FILES.adaptedGraph]: await writeDurably(join(folder, MODEL_FILES.adaptedGraph), graph.finish('adapted')),
     [MODEL_FILES.vocabulary]: await writeDurably(join(folder, MODEL_FILES.vocabulary), vocabulary),
     [MODEL_FILES.chatTemplate]: await writeDurably(join(folder, MODEL_FILES.chatTemplate), new TextEncoder().encode(chatTemplate)),
   };

@@ -19,11 +19,20 @@ export interface StoredWeights {
 /** Constants up to this size stay in the graph: shapes and the like. */
 const INLINE_BYTES = 1024;
 
+/** Parts that one of the two graphs over the same weights has alone: without adapters, or with LoRA adapters as inputs. */
+export type GraphVariant = 'plain' | 'adapted';
+
+interface VariantPart {
+  readonly part: ProtobufWriter;
+  readonly only: GraphVariant | undefined;
+}
+
 export class OnnxGraph {
   readonly #weights: WeightsFile;
-  readonly #nodes: ProtobufWriter[] = [];
+  readonly #nodes: VariantPart[] = [];
   readonly #initializers: ProtobufWriter[] = [];
-  readonly #inputs: ProtobufWriter[] = [];
+  readonly #inputs: VariantPart[] = [];
+  #only: GraphVariant | undefined;
   readonly #outputs: ProtobufWriter[] = [];
   readonly #shapes = new Map<string, string>();
 
@@ -33,8 +42,15 @@ export class OnnxGraph {
 
   /** @param shape numbers, or names of lengths that vary from call to call. */
   input(name: string, type: ElementType, shape: readonly (number | string)[]): string {
-    this.#inputs.push(valueInfo(name, type, shape));
+    this.#inputs.push({ part: valueInfo(name, type, shape), only: this.#only });
     return name;
+  }
+
+  /** What `add` adds belongs to this variant alone. */
+  inVariant(variant: GraphVariant, add: () => void): void {
+    this.#only = variant;
+    add();
+    this.#only = undefined;
   }
 
   output(name: string, type: ElementType, shape: readonly (number | string)[]): void {
@@ -57,7 +73,7 @@ export class OnnxGraph {
     node.text(3, `${first}/${operator}`).text(4, operator);
     for (const [name, value] of Object.entries(attributes)) node.message(5, (attribute) => writeAttribute(attribute, name, value));
     if (domain !== '') node.text(7, domain);
-    this.#nodes.push(node);
+    this.#nodes.push({ part: node, only: this.#only });
     return first;
   }
 
@@ -91,13 +107,14 @@ export class OnnxGraph {
     return name;
   }
 
-  finish(): Uint8Array {
+  finish(variant: GraphVariant): Uint8Array {
+    const ofVariant = (parts: readonly VariantPart[]) => parts.filter(({ only }) => only === undefined || only === variant);
     const model = new ProtobufWriter().integer(1, IR_VERSION).text(2, 'penstock');
     model.message(7, (graph) => {
-      for (const node of this.#nodes) graph.bytes(1, node.finish());
+      for (const { part } of ofVariant(this.#nodes)) graph.bytes(1, part.finish());
       graph.text(2, 'decoder');
       for (const initializer of this.#initializers) graph.bytes(5, initializer.finish());
-      for (const input of this.#inputs) graph.bytes(11, input.finish());
+      for (const { part } of ofVariant(this.#inputs)) graph.bytes(11, part.finish());
       for (const output of this.#outputs) graph.bytes(12, output.finish());
     });
     model.message(8, (opset) => opset.text(1, '').integer(2, OPSET));

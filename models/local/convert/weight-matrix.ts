@@ -60,7 +60,7 @@ export function readWeightMatrix(name: string, type: string, bytes: Uint8Array, 
 
 /** @throws {SentenceError} another type than the float ones. */
 export function readFloats(name: string, type: string, bytes: Uint8Array): Float32Array {
-  const { buffer } = bytes.slice(); // aligned, whatever the file's offset was
+  const { buffer } = new Uint8Array(bytes); // a copy: aligned, whatever the offset in the file was
   switch (type) {
     case 'F32':
       return new Float32Array(buffer);

@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import { InferenceSession, Tensor } from 'onnxruntime-node';
 import { WINDOW_TOKENS } from '../convert/build-decoder.ts';
 import { MODEL_FILES, type ModelFolder } from '../convert/model-folder.ts';
+import { type Adapter, AdapterInputs } from './adapter.ts';
 import { completeWindows, KvPool } from './kv-pool.ts';
 
 /** New tokens of sequences in neighbouring slots, the same number for each; those of one sequence lie in one window. */
@@ -12,6 +13,8 @@ export interface DecoderInput {
   readonly sequences: readonly { readonly tokenIds: readonly number[]; readonly cached: number }[];
   /** Flat rows (sequence * new tokens + index) whose logits are wanted. */
   readonly rows: readonly number[];
+  /** The adapter of each sequence; left out when none has one. */
+  readonly adapters?: readonly (Adapter | undefined)[];
 }
 
 export interface DecoderOutput {
@@ -35,30 +38,33 @@ const HIDDEN = -1e30;
 export class Decoder {
   readonly vocabularySize: number;
   readonly #session: InferenceSession;
+  /** The graph with inputs for adapters: loaded with the first of them, because it takes as much memory again. */
+  #adapted: Promise<InferenceSession> | undefined;
+  readonly #loadAdapted: () => Promise<InferenceSession>;
+  readonly #adapterInputs: AdapterInputs;
   readonly #group: number;
   readonly #cacheNames: readonly string[];
 
-  private constructor(session: InferenceSession, { config }: ModelFolder) {
+  private constructor(session: InferenceSession, { config }: ModelFolder, loadAdapted: () => Promise<InferenceSession>) {
     this.#session = session;
+    this.#loadAdapted = loadAdapted;
+    this.#adapterInputs = new AdapterInputs(config);
     this.vocabularySize = config.vocabularySize;
     this.#group = config.heads / config.kvHeads;
     this.#cacheNames = Array.from({ length: config.blocks }, (_, i) => [`key_${i}`, `value_${i}`]).flat();
   }
 
-  static async load(model: ModelFolder, { threads, profilePrefix }: DecoderOptions): Promise<Decoder> {
-    const session = await InferenceSession.create(join(model.path, MODEL_FILES.graph), {
-      executionProviders: ['cpu'],
-      intraOpNumThreads: threads,
-      interOpNumThreads: 1,
-      executionMode: 'sequential',
-      logSeverityLevel: 3,
-      // Waiting threads spin only where another core shares the work; alone it would burn time for nothing.
-      extra: { session: { intra_op: { allow_spinning: threads > 1 ? '1' : '0' } } },
-      ...(profilePrefix === undefined ? {} : { enableProfiling: true, profileFilePrefix: profilePrefix }),
-    });
-    const decoder = new Decoder(session, model);
+  static async load(model: ModelFolder, options: DecoderOptions): Promise<Decoder> {
+    const session = await createSession(join(model.path, MODEL_FILES.graph), options);
+    const decoder = new Decoder(session, model, () => createSession(join(model.path, MODEL_FILES.adaptedGraph), options));
     await decoder.#warmUp(model);
     return decoder;
+  }
+
+  /** Before the first step with an adapter. */
+  async prepareAdapters(): Promise<void> {
+    this.#adapted ??= this.#loadAdapted();
+    await this.#adapted;
   }
 
   /** The first run of a session lays out its buffers and reads its weights: about 0.2 s that no caller should wait for. */
@@ -68,7 +74,7 @@ export class Decoder {
     await this.run({ pool, firstSlot: 0, sequences: [{ tokenIds: [0], cached: 0 }], rows: [0] });
   }
 
-  async run({ pool, firstSlot, sequences, rows }: DecoderInput): Promise<DecoderOutput> {
+  async run({ pool, firstSlot, sequences, rows, adapters }: DecoderInput): Promise<DecoderOutput> {
     const batch = sequences.length;
     const newTokens = sequences[0]?.tokenIds.length ?? 0;
     const rowsOfGroup = this.#group * newTokens;
@@ -103,13 +109,33 @@ export class Decoder {
       feeds[`past_${name}`] = past[i] as Tensor; // one for each name
       feeds[`window_${name}`] = window[i] as Tensor;
     }
-    const { logits, newkv } = await this.#session.run(feeds);
+    let session = this.#session;
+    if (adapters?.some((adapter) => adapter !== undefined)) {
+      session = await (this.#adapted ?? Promise.reject(new Error('no adapter was prepared')));
+      const ofRows = adapters.flatMap((adapter) => new Array<Adapter | undefined>(newTokens).fill(adapter));
+      Object.assign(feeds, this.#adapterInputs.forRows(ofRows));
+    }
+    const { logits, newkv } = await session.run(feeds);
     return { logits: floats(logits), newRows: floats(newkv) };
   }
 
   async dispose(): Promise<void> {
     await this.#session.release();
+    await (await this.#adapted)?.release();
   }
+}
+
+function createSession(path: string, { threads, profilePrefix }: DecoderOptions): Promise<InferenceSession> {
+  return InferenceSession.create(path, {
+    executionProviders: ['cpu'],
+    intraOpNumThreads: threads,
+    interOpNumThreads: 1,
+    executionMode: 'sequential',
+    logSeverityLevel: 3,
+    // Waiting threads spin only where another core shares the work; alone it would burn time for nothing.
+    extra: { session: { intra_op: { allow_spinning: threads > 1 ? '1' : '0' } } },
+    ...(profilePrefix === undefined ? {} : { enableProfiling: true, profileFilePrefix: profilePrefix }),
+  });
 }
 
 function floats(tensor: Tensor | undefined): Float32Array {

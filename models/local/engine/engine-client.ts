@@ -22,7 +22,7 @@ export class EngineClient {
     this.#worker = worker;
     worker.on('message', (message: FromWorker) => {
       if (message.type === 'events') this.#deliver(message.events, message.status);
-      if (message.type === 'grammar-checked') this.#checks.get(message.number)?.(message.problem);
+      if (message.type === 'checked') this.#checks.get(message.number)?.(message.problem);
     });
     this.gone = new Promise((resolve) => {
       worker.once('error', resolve);
@@ -57,10 +57,24 @@ export class EngineClient {
   }
 
   /** @returns why the grammar cannot be enforced, or `undefined` when it can. */
-  async checkGrammar(grammar: GrammarSpec): Promise<string | undefined> {
+  checkGrammar(grammar: GrammarSpec): Promise<string | undefined> {
+    return this.#ask((number) => ({ type: 'check-grammar', number, grammar }));
+  }
+
+  /** @returns why the adapter cannot be used, or `undefined` when it is loaded. */
+  loadAdapter(name: string, folder: string): Promise<string | undefined> {
+    return this.#ask((number) => ({ type: 'load-adapter', number, name, folder }));
+  }
+
+  /** Requests that run with it go on. */
+  unloadAdapter(name: string): void {
+    this.#post({ type: 'unload-adapter', name });
+  }
+
+  async #ask(question: (number: number) => ToWorker): Promise<string | undefined> {
     const number = this.#checkCount++;
     const checked = new Promise<string | undefined>((resolve) => this.#checks.set(number, resolve));
-    this.#post({ type: 'check-grammar', number, grammar });
+    this.#post(question(number));
     try {
       return await Promise.race([checked, this.gone.then(() => 'the engine stopped')]);
     } finally {

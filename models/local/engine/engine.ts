@@ -1,8 +1,10 @@
 /** The engine's loop: asks the scheduler for a step, computes it, samples, tells what came out. */
 import { WINDOW_TOKENS } from '../convert/build-decoder.ts';
+import type { ModelConfig } from '../gguf/model-config.ts';
+import { type Adapter, loadAdapter } from './adapter.ts';
 import type { Decoder } from './decoder.ts';
 import type { AnswerGrammar, GrammarSpec, Grammars } from './grammar.ts';
-import { bucketFor, completeWindows, KvPool, type KvShape } from './kv-pool.ts';
+import { bucketFor, completeWindows, KvPool } from './kv-pool.ts';
 import { PrefixCache } from './prefix-cache.ts';
 import { readLogprobs, type SamplingParameters, sampleToken, type TokenLogprob } from './sampler.ts';
 import { Scheduler, type SchedulerLimits, type Step } from './scheduler.ts';
@@ -24,6 +26,8 @@ export interface EngineRequest {
   readonly priority: number;
   /** Cached prefixes are shared among requests of one salt only. */
   readonly cacheSalt: string;
+  /** Name of a loaded adapter. */
+  readonly adapter: string | undefined;
   /** What the answer must be. */
   readonly grammar: GrammarSpec | undefined;
 }
@@ -54,11 +58,14 @@ export type EngineEvent =
   | {
       readonly type: 'failed';
       readonly id: string;
-      readonly reason: 'queue-full' | 'not-a-number' | 'grammar-stuck' | 'step-failed' | 'engine-gone';
+      readonly reason: 'queue-full' | 'unknown-adapter' | 'not-a-number' | 'grammar-stuck' | 'step-failed' | 'engine-gone';
     };
 
 interface RunningRequest {
   readonly request: EngineRequest;
+  readonly adapter: Adapter | undefined;
+  /** Prefixes are shared within one salt and one adapter. */
+  readonly prefixSalt: string;
   /** Prompt and generated ids. */
   readonly tokenIds: number[];
   readonly promptPositions: PositionLogprobs[];
@@ -87,7 +94,7 @@ export interface EngineLimits extends SchedulerLimits {
 export interface EngineParts {
   readonly decoder: Decoder;
   readonly grammars: Grammars;
-  readonly shape: KvShape;
+  readonly config: ModelConfig;
   readonly limits: EngineLimits;
   readonly emit: (event: EngineEvent) => void;
   /** Nothing is left to do, also when the last requests were cancelled and no event told of them. */
@@ -97,6 +104,8 @@ export interface EngineParts {
 export class Engine {
   readonly #decoder: Decoder;
   readonly #grammars: Grammars;
+  readonly #config: ModelConfig;
+  readonly #adapters = new Map<string, Adapter>();
   readonly #pool: KvPool;
   readonly #scheduler: Scheduler;
   readonly #emit: (event: EngineEvent) => void;
@@ -109,10 +118,11 @@ export class Engine {
   #prefixHits = 0;
   #loop: Promise<void> | undefined;
 
-  constructor({ decoder, grammars, shape, limits, emit, onIdle }: EngineParts) {
+  constructor({ decoder, grammars, config, limits, emit, onIdle }: EngineParts) {
+    this.#config = config;
     this.#decoder = decoder;
     this.#grammars = grammars;
-    this.#pool = new KvPool(shape, limits.slots + 1); // one more is the scheduler's scratch slot
+    this.#pool = new KvPool(config, limits.slots + 1); // one more is the scheduler's scratch slot
     this.#scheduler = new Scheduler(limits);
     this.#prefixes = new PrefixCache(limits.prefixCacheBytes);
     this.#emit = emit;
@@ -126,12 +136,19 @@ export class Engine {
 
   submit(request: EngineRequest): void {
     const { id, promptTokenIds, priority } = request;
+    const adapter = request.adapter === undefined ? undefined : this.#adapters.get(request.adapter);
+    if (request.adapter !== undefined && adapter === undefined) {
+      this.#emit({ type: 'failed', id, reason: 'unknown-adapter' });
+      return;
+    }
     if (!this.#scheduler.add({ id, promptTokens: promptTokenIds.length, priority })) {
       this.#emit({ type: 'failed', id, reason: 'queue-full' });
       return;
     }
     this.#requests.set(id, {
       request,
+      adapter,
+      prefixSalt: JSON.stringify([request.cacheSalt, adapter?.loading ?? null]),
       tokenIds: [...promptTokenIds],
       promptPositions: [],
       started: false,
@@ -141,6 +158,17 @@ export class Engine {
     this.#loop ??= this.#run().finally(() => {
       this.#loop = undefined;
     });
+  }
+
+  /** Loads an adapter under its name, in place of another of that name. Running requests keep the one that they began with. @throws {AdapterError} */
+  async loadAdapter(name: string, folder: string): Promise<void> {
+    const adapter = await loadAdapter(name, folder, this.#config);
+    await this.#decoder.prepareAdapters();
+    this.#adapters.set(name, adapter);
+  }
+
+  unloadAdapter(name: string): void {
+    this.#adapters.delete(name);
   }
 
   /** Stops a request; no event follows. */
@@ -187,7 +215,9 @@ export class Engine {
     });
     for (const entry of running) this.#markStarted(entry, 0);
     const rows = this.#wantedRows(step, running);
-    const output = await this.#decoder.run({ pool: this.#pool, firstSlot, sequences, rows }).catch(() => undefined);
+    const output = await this.#decoder
+      .run({ pool: this.#pool, firstSlot, sequences, rows, adapters: running.map(({ adapter }) => adapter) })
+      .catch(() => undefined);
     if (output === undefined) {
       for (const id of ids) this.#end({ type: 'failed', id, reason: 'step-failed' });
       return;
@@ -224,22 +254,20 @@ export class Engine {
   }
 
   /** Before a sequence leaves: its complete windows stay for prompts that begin alike. */
-  #keepPrefix({ request, tokenIds, isSpoilt }: RunningRequest): void {
+  #keepPrefix({ request, prefixSalt, tokenIds, isSpoilt }: RunningRequest): void {
     const slot = this.#scheduler.slots.findIndex(({ id }) => id === request.id);
     const computed = this.#scheduler.slots[slot]?.computed ?? 0;
     if (isSpoilt) return;
-    this.#prefixes.insert(request.cacheSalt, tokenIds, completeWindows(computed) / WINDOW_TOKENS, (window) =>
-      this.#pool.readWindow(slot, window),
-    );
+    this.#prefixes.insert(prefixSalt, tokenIds, completeWindows(computed) / WINDOW_TOKENS, (window) => this.#pool.readWindow(slot, window));
   }
 
   /** @returns whether leading windows were put into the slot, from the cache or from a sequence that runs. */
   #restorePrefix(id: string, slot: number): boolean {
     const entry = this.#find(id);
-    const { request, tokenIds } = entry;
+    const { request, prefixSalt, tokenIds } = entry;
     this.#pool.open(slot);
     if (request.promptLogprobs !== undefined) return false; // every row is wanted
-    const kept = this.#prefixes.find(request.cacheSalt, tokenIds);
+    const kept = this.#prefixes.find(prefixSalt, tokenIds);
     const running = this.#longestRunning(entry, slot);
     const windows = Math.max(kept.length, running.windows);
     this.#prefixQueries += tokenIds.length;
@@ -258,11 +286,11 @@ export class Engine {
     return true;
   }
 
-  #longestRunning({ request, tokenIds }: RunningRequest, ownSlot: number): { slot: number; windows: number } {
+  #longestRunning({ prefixSalt, tokenIds }: RunningRequest, ownSlot: number): { slot: number; windows: number } {
     let best = { slot: -1, windows: 0 };
     for (const [slot, { id, computed }] of this.#scheduler.slots.entries()) {
       const other = this.#requests.get(id);
-      if (slot === ownSlot || other === undefined || other.request.cacheSalt !== request.cacheSalt) continue;
+      if (slot === ownSlot || other === undefined || other.prefixSalt !== prefixSalt) continue;
       const most = Math.min(computed, tokenIds.length - 1);
       let equal = 0;
       while (equal < most && tokenIds[equal] === other.tokenIds[equal]) equal++;

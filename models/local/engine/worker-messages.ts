@@ -13,11 +13,13 @@ export type ToWorker =
   | { readonly type: 'submit'; readonly request: EngineRequest }
   | { readonly type: 'cancel'; readonly id: string }
   | { readonly type: 'check-grammar'; readonly number: number; readonly grammar: GrammarSpec }
+  | { readonly type: 'load-adapter'; readonly number: number; readonly name: string; readonly folder: string }
+  | { readonly type: 'unload-adapter'; readonly name: string }
   /** Drops what runs and waits, and ends the thread after the step that is being computed. */
   | { readonly type: 'stop' };
 
 export type FromWorker =
-  /** `problem` is `undefined` for a grammar that can be enforced. */
-  | { readonly type: 'grammar-checked'; readonly number: number; readonly problem: string | undefined }
+  /** Answers a grammar or an adapter by its number; `problem` is `undefined` for one that can be used. */
+  | { readonly type: 'checked'; readonly number: number; readonly problem: string | undefined }
   | { readonly type: 'ready' }
   | { readonly type: 'events'; readonly events: readonly EngineEvent[]; readonly status: EngineStatus };

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { parentPort, workerData } from 'node:worker_threads';
 import { loadTokenizer } from '../../../layers/tokenizer/index.ts';
 import { MODEL_FILES } from '../convert/model-folder.ts';
+import { AdapterError } from './adapter.ts';
 import { Decoder } from './decoder.ts';
 import { Engine, type EngineEvent } from './engine.ts';
 import { GrammarError, Grammars } from './grammar.ts';
@@ -17,7 +18,7 @@ const decoder = await Decoder.load(model, { threads, ...(profilePrefix === undef
 let events: EngineEvent[] = [];
 let flushIsPlanned = false;
 const grammars = new Grammars(loadTokenizer(await readFile(join(model.path, MODEL_FILES.vocabulary))), model.config.stopTokenIds);
-const engine = new Engine({ decoder, grammars, shape: model.config, limits, emit: tell, onIdle: planFlush });
+const engine = new Engine({ decoder, grammars, config: model.config, limits, emit: tell, onIdle: planFlush });
 
 function tell(event: EngineEvent): void {
   events.push(event);
@@ -52,9 +53,20 @@ port.on('message', async (message: ToWorker) => {
         () => undefined,
         (error: unknown) => (error instanceof GrammarError ? error.message : 'it cannot be compiled'),
       );
-      post({ type: 'grammar-checked', number: message.number, problem });
+      post({ type: 'checked', number: message.number, problem });
       break;
     }
+    case 'load-adapter': {
+      const problem = await engine.loadAdapter(message.name, message.folder).then(
+        () => undefined,
+        (error: unknown) => (error instanceof AdapterError ? error.message : 'it cannot be loaded'),
+      );
+      post({ type: 'checked', number: message.number, problem });
+      break;
+    }
+    case 'unload-adapter':
+      engine.unloadAdapter(message.name);
+      break;
     case 'stop':
       await engine.stop();
       await decoder.dispose();

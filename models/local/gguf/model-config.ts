@@ -17,7 +17,7 @@ export interface ModelConfig {
   readonly vocabularySize: number;
   readonly ropeBase: number;
   readonly normEpsilon: number;
-  readonly bosTokenId: number | undefined;
+  readonly bosTokenId?: number | undefined;
   /** Ids that end an answer: end of sequence and end of turn. */
   readonly stopTokenIds: readonly number[];
 }
