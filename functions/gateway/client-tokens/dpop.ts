@@ -13,7 +13,7 @@ const NONCE_PERIOD_SECONDS = 300;
 const REPLAYS = 'dpop-replays';
 
 /** The proof is missing or wrong. `error` is RFC 9449's; the answer carries a nonce for the next try. */
-export class DpopError extends AuthenticationError {
+class DpopError extends AuthenticationError {
   override readonly headers: Readonly<Record<string, string>>;
   constructor(error: 'invalid_dpop_proof' | 'use_dpop_nonce' | 'invalid_token', message: string, nonce: string) {
     super(message);

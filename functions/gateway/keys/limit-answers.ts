@@ -22,7 +22,7 @@ export function rateLimitsOf(limits: Limits, attributes: Attributes | undefined,
 }
 
 /** As OpenAI writes it: `1s`, `6m0s`, `20ms`. */
-export function encodeDuration(milliseconds: number): string {
+function encodeDuration(milliseconds: number): string {
   if (milliseconds < 1000) return `${milliseconds}ms`;
   const seconds = Math.ceil(milliseconds / 1000);
   return seconds < 60 ? `${seconds}s` : `${Math.floor(seconds / 60)}m${seconds % 60}s`;

@@ -251,7 +251,7 @@ function amountsOf(counters: readonly Counter[], amount: (counter: Counter) => n
   );
 }
 
-export function holdName({ generationId }: { readonly generationId: string }): string {
+function holdName({ generationId }: { readonly generationId: string }): string {
   return `hold/${generationId}`;
 }
 
