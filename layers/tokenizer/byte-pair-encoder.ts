@@ -12,6 +12,7 @@
 import { BorderCache } from './border-cache.ts';
 import { finishHash, HASH_START, hashBytes, hashPair, hashWord, idBitsFor } from './hash-table.ts';
 import { PieceCache } from './piece-cache.ts';
+import { MAX_SHORT_BYTES, ShortTokenCache } from './short-token-cache.ts';
 import { NO_TOKEN, type Vocabulary } from './vocabulary-file.ts';
 
 /** Steps of a search between two chances to pause: well under 5 ms. */
@@ -55,6 +56,7 @@ export class BytePairEncoder {
   /** Stands in the table for a beginning that is no token. */
   readonly #prefixId: number;
   readonly #longestToken: number;
+  readonly #shortTokens = new ShortTokenCache();
   readonly #pieces = new PieceCache(2 ** 15, 2 ** 21);
   /** Of composed pieces. */
   readonly #units = new PieceCache(2 ** 13, 2 ** 17);
@@ -98,6 +100,23 @@ export class BytePairEncoder {
       if (id !== NO_TOKEN) this.#push(id);
       return undefined;
     }
+    const length = end - start;
+    if (length > MAX_SHORT_BYTES) return this.#encodeByHash(bytes, start, end);
+    const low = packWord(bytes, start, length < 4 ? end : start + 4);
+    const high = length > 4 ? packWord(bytes, start + 4, end) : 0;
+    const slot = this.#shortTokens.slotOf(low, high);
+    const known = this.#shortTokens.get(slot, low, high, length);
+    if (known >= 0) {
+      this.#push(known);
+      return undefined;
+    }
+    const before = this.length;
+    this.#encodeByHash(bytes, start, end); // so short a piece is always done at once
+    if (this.length === before + 1) this.#shortTokens.set(slot, low, high, length, this.output[before] as number);
+    return undefined;
+  }
+
+  #encodeByHash(bytes: Uint8Array, start: number, end: number): PieceSearch | undefined {
     const hash = hashBytes(bytes, start, end);
     const id = end - start <= this.#longestToken ? this.#findToken(bytes, start, end, hash) : -1;
     if (id >= 0) {
@@ -433,4 +452,11 @@ function isRun(bytes: Uint8Array, start: number, end: number): boolean {
   const first = bytes[start];
   for (let at = start + 1; at < end; at++) if (bytes[at] !== first) return false;
   return true;
+}
+
+/** Up to four bytes, little-endian. */
+function packWord(bytes: Uint8Array, start: number, end: number): number {
+  let word = 0;
+  for (let at = start, shift = 0; at < end; at++, shift += 8) word |= (bytes[at] as number) << shift;
+  return word;
 }
