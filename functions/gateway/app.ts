@@ -26,8 +26,9 @@ import {
 } from './routes/conversations.ts';
 import { createEmbeddings } from './routes/embeddings.ts';
 import { getModel, listModels } from './routes/models.ts';
+import { moderate } from './routes/moderations.ts';
 import { showDocs, showOpenApi } from './routes/openapi.ts';
-import { acknowledgeGeneration, cancelGeneration, readEvents } from './routes/replay-answer.ts';
+import { acknowledgeGeneration, cancelGeneration, deleteGeneration, readEvents } from './routes/replay-answer.ts';
 import { rerank, score } from './routes/rerank.ts';
 import { cancelResponse, countInputTokens, createResponse, deleteResponse, getResponse, listInputItems } from './routes/responses.ts';
 import { detokenize, tokenize } from './routes/tokenize.ts';
@@ -46,6 +47,7 @@ const POST_ONLY = [
     '/v1/completions',
     '/v1/embeddings',
     '/v1/classify',
+    '/v1/moderations',
     '/tokenize',
     '/detokenize',
     ...SCORE_PATHS,
@@ -100,6 +102,7 @@ export function createApp(services: Services, config: GatewayConfig, isDraining:
   app.get('/v1/models/:id{.+}', (c) => c.json(getModel(services.models, config.embeddingModels, c.req.param('id'))));
 
   app.post('/v1/embeddings', generate, async (c) => c.json(await createEmbeddings(c, room)));
+  app.post('/v1/moderations', async (c) => c.json(await moderate(c, room)));
   app.post('/v1/classify', generate, async (c) => c.json(await classify(c, room)));
   for (const path of SCORE_PATHS) app.post(path, generate, async (c) => c.json(await score(c, room)));
   for (const path of RERANK_PATHS) app.post(path, generate, async (c) => c.json(await rerank(c, room)));
@@ -139,6 +142,7 @@ export function createApp(services: Services, config: GatewayConfig, isDraining:
   app.delete('/v1/client_secrets/:id', clients, (c) => revokeClientSecret(c, room));
   app.get('/v1/usage', (c) => getUsage(c, room));
   app.get('/v1/generations/:id/events', (c) => readEvents(c, room));
+  app.delete('/v1/generations/:id', (c) => deleteGeneration(c, room));
   app.post('/v1/generations/:id/cancel', (c) => cancelGeneration(c, room));
   app.post('/v1/generations/:id/acknowledge', (c) => acknowledgeGeneration(c, room));
 

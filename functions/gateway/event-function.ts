@@ -27,7 +27,7 @@ const services = {
   clock,
   ids: createRandomIds(),
   log,
-  ...(await loadSafetyClassifier(config)),
+  classifier: await loadSafetyClassifier(config.safetyWeightsFile),
 };
 const app = createApp(services, config);
 

@@ -45,7 +45,7 @@ async function start(): Promise<void> {
     clock,
     ids: createRandomIds(),
     log,
-    ...(await loadSafetyClassifier(config)),
+    classifier: await loadSafetyClassifier(config.safetyWeightsFile),
   };
   startRecovery(services, config);
   let draining = false;

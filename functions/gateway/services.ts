@@ -136,8 +136,8 @@ export interface Services {
   readonly endpoint: Endpoint;
   /** What outlives a request. */
   readonly table: Table;
-  /** Scores texts for the safety policy; without it only the exact rules work. */
-  readonly classifier?: WindowClassifier;
+  /** Scores texts for safety policies and moderations. */
+  readonly classifier: WindowClassifier;
   readonly clock: Clock;
   readonly ids: Ids;
   readonly log: Log;

@@ -38,7 +38,7 @@ async function start(): Promise<void> {
     clock,
     ids: createRandomIds(),
     log,
-    ...(await loadSafetyClassifier(config)),
+    classifier: await loadSafetyClassifier(config.safetyWeightsFile),
   };
   let draining = false;
   const app = createApp(services, config, () => draining);

@@ -51,6 +51,7 @@ export class GatewayStack extends Stack {
       loggingFormat: LoggingFormat.JSON,
       environment: {
         PENSTOCK_TOKENIZERS: '/opt/tokenizers',
+        PENSTOCK_SAFETY_WEIGHTS: '/opt/safety/weights/linear-heads.bin',
         PENSTOCK_TABLE: tableName(settings),
         PENSTOCK_ORIGIN_SECRET_ARN: this.#secretArn(originSecretName(settings)),
         PENSTOCK_API_KEY_ARN: this.#secretArn(firstApiKeyName(settings)),
@@ -66,7 +67,10 @@ export class GatewayStack extends Stack {
   #createTokenizerLayer(): LayerVersion {
     return new LayerVersion(this, 'Tokenizers', {
       description: 'Compiled vocabularies and chat templates',
-      code: Code.fromAsset(projectPath('models'), { exclude: ['*', '!tokenizers', '!tokenizers/**'], ignoreMode: IgnoreMode.GIT }),
+      code: Code.fromAsset(projectPath('models'), {
+        exclude: ['*', '!tokenizers', '!tokenizers/**', '!safety', 'safety/*', '!safety/weights', '!safety/weights/**'],
+        ignoreMode: IgnoreMode.GIT,
+      }),
       compatibleArchitectures: [Architecture.ARM_64],
     });
   }

@@ -6,6 +6,7 @@ import { spawn } from 'node:child_process';
 import { createFolderTokenizerFiles } from '../../functions/drivers/folder-tokenizer-files.ts';
 import { createMemoryTable } from '../../functions/drivers/memory-table.ts';
 import { createRandomIds } from '../../functions/drivers/random-ids.ts';
+import { loadSafetyClassifier } from '../../functions/drivers/safety-classifier-file.ts';
 import { createSageMakerEndpoint } from '../../functions/drivers/sagemaker-endpoint.ts';
 import { createApp } from '../../functions/gateway/app.ts';
 import { loadConfig } from '../../functions/gateway/config.ts';
@@ -57,6 +58,7 @@ try {
     table: createMemoryTable(clock),
     clock,
     ids: createRandomIds(),
+    classifier: await loadSafetyClassifier(config.safetyWeightsFile),
     log: { write() {} },
   };
   const { secret } = await createApiKeys(services.table, clock, services.ids).create({

@@ -71,6 +71,7 @@ beforeAll(async () => {
     AWS_SECRET_ACCESS_KEY: TEST_CREDENTIALS.secretAccessKey,
     AWS_ENDPOINT_URL: recorder.url,
     PENSTOCK_TOKENIZERS: projectPath('models/tokenizers'),
+    PENSTOCK_SAFETY_WEIGHTS: projectPath('models/safety/weights/linear-heads.bin'),
   });
   await callEverything();
 });

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { createFolderTokenizerFiles } from '../../functions/drivers/folder-tokenizer-files.ts';
 import { createMemoryTable } from '../../functions/drivers/memory-table.ts';
 import { createRandomIds } from '../../functions/drivers/random-ids.ts';
+import { loadSafetyClassifier } from '../../functions/drivers/safety-classifier-file.ts';
 import { type App, createApp } from '../../functions/gateway/app.ts';
 import { type GatewayConfig, loadConfig } from '../../functions/gateway/config.ts';
 import { loadServedModels } from '../../functions/gateway/served-models.ts';
@@ -25,7 +26,8 @@ export async function createTestGateway(
   const logged: { level: string; event: string; fields: object }[] = [];
   const log: Log = { write: (level, event, fields = {}) => logged.push({ level, event, fields }) };
   const clock = { now: Date.now };
-  const app = createApp({ models, endpoint, table: createMemoryTable(clock), clock, ids: createRandomIds(), log }, config);
+  const classifier = await loadSafetyClassifier(config.safetyWeightsFile);
+  const app = createApp({ models, endpoint, table: createMemoryTable(clock), classifier, clock, ids: createRandomIds(), log }, config);
   const post = async (path: string, body: unknown) =>
     app.request(path, {
       method: 'POST',

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { createFolderTokenizerFiles } from '../../functions/drivers/folder-tokenizer-files.ts';
 import { createMemoryTable } from '../../functions/drivers/memory-table.ts';
 import { createRandomIds } from '../../functions/drivers/random-ids.ts';
+import { loadSafetyClassifier } from '../../functions/drivers/safety-classifier-file.ts';
 import { type App, createApp } from '../../functions/gateway/app.ts';
 import { type GatewayConfig, loadConfig } from '../../functions/gateway/config.ts';
 import { startRecovery } from '../../functions/gateway/generation/recovery.ts';
@@ -60,7 +61,8 @@ export async function createGenerationApp(
   const table = options.table ?? createMemoryTable(clock);
   const logged: TestGateway['logged'] = [];
   const log = { write: (level: string, event: string, fields: object = {}) => logged.push({ level, event, fields }) };
-  const services = { models, endpoint, table, clock, ids: createRandomIds(), log };
+  const classifier = await loadSafetyClassifier(config.safetyWeightsFile);
+  const services = { models, endpoint, table, classifier, clock, ids: createRandomIds(), log };
   if (options.recovers === true) startRecovery(services, config);
   return { app: createApp(services, config), table, logged };
 }

@@ -1,4 +1,4 @@
-import { createSafetyFilter, type SafetyFilter } from '../../../layers/safety/index.ts';
+import { createSafetyFilter, parseSafetyPolicy, type SafetyFilter } from '../../../layers/safety/index.ts';
 import { type ClientSecrets, createClientSecrets } from '../client-tokens/client-secrets.ts';
 import type { GatewayConfig } from '../config.ts';
 import { type ApiKeys, createApiKeys } from '../keys/api-keys.ts';
@@ -21,14 +21,23 @@ export interface Room extends Services {
   readonly health: TargetHealth;
   readonly queue: CapacityQueue;
   readonly logs: LiveLogs;
+  /** Judges what is sent to `/v1/moderations`, and redacts in its answers. */
+  readonly moderation: SafetyFilter;
   /** Judges prompts and answers; `undefined` when no policy is set. */
   readonly safety: SafetyFilter | undefined;
   readonly config: GatewayConfig;
 }
 
+/** Tells all and blocks nothing: what to do about it is the caller's to decide. */
+const MODERATION_POLICY = parseSafetyPolicy({
+  pii: { input: 'redact', output: 'redact' },
+  secrets: { input: 'redact', output: 'redact' },
+});
+
 export function createRoom(services: Services, config: GatewayConfig): Room {
   const { table, clock, ids } = services;
   const ledger = createLedger(table);
+  const resources = { classifier: services.classifier };
   const keys = createApiKeys(table, clock, ids, config.apiKeyHashes);
   return {
     ...services,
@@ -40,10 +49,8 @@ export function createRoom(services: Services, config: GatewayConfig): Room {
     health: new TargetHealth(),
     queue: new CapacityQueue(config.queue, clock),
     logs: createLiveLogs(services, config.runnerLeaseMs),
-    safety:
-      config.safetyPolicy === undefined
-        ? undefined
-        : createSafetyFilter(config.safetyPolicy, { ...(services.classifier === undefined ? {} : { classifier: services.classifier }) }),
+    moderation: createSafetyFilter(MODERATION_POLICY, resources),
+    safety: config.safetyPolicy === undefined ? undefined : createSafetyFilter(config.safetyPolicy, resources),
     config,
   };
 }

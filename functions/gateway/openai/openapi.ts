@@ -9,6 +9,7 @@ import { classifySchema } from './classify-request.ts';
 import { completionSchema } from './completion-request.ts';
 import { conversationSchema, conversationUpdateSchema, newItemsSchema } from './conversation-request.ts';
 import { embeddingSchema, rerankSchema, scoreSchema } from './embedding-request.ts';
+import { moderationSchema } from './moderation.ts';
 import { inputTokensSchema, responseSchema } from './responses-request.ts';
 import { detokenizeSchema, tokenizeSchema } from './tokenize-request.ts';
 
@@ -151,6 +152,14 @@ export const operations: readonly Operation[] = [
     group: 'Conversations',
     summary: 'Deletes one item',
     answer: `${OPENAI}/conversations/delete-item`,
+  },
+  {
+    method: 'post',
+    path: '/v1/moderations',
+    group: 'Tasks',
+    summary: 'Judges texts: categories, personal data, secrets, prompt injection',
+    schema: moderationSchema,
+    answer: `${OPENAI}/moderations/object`,
   },
   {
     method: 'post',

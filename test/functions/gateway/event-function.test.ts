@@ -41,6 +41,7 @@ beforeAll(async () => {
     MAX_WAITING: '0', // what fails is told at once
     MAX_RETRIES: '0',
     PENSTOCK_TOKENIZERS: fileURLToPath(new URL('../../../models/tokenizers', import.meta.url)),
+    PENSTOCK_SAFETY_WEIGHTS: fileURLToPath(new URL('../../../models/safety/weights/linear-heads.bin', import.meta.url)),
   };
   running = await runLambdaFunction(folder, environment);
 });
