@@ -1,4 +1,4 @@
-import { type App, Tags, Validations } from 'aws-cdk-lib';
+import { type App, Validations } from 'aws-cdk-lib';
 import { AwsSolutionsChecks } from 'cdk-nag';
 import type { ServedModel } from '../models/catalog.ts';
 import { acknowledgeFindings } from './acknowledged-findings.ts';
@@ -24,11 +24,11 @@ export function buildApp(
   bundlesFolder = projectPath('dist/functions'),
 ): void {
   const { leastCopies } = profileOf(settings);
-  const endpoints = planEndpoints(models, { regions: settings.regions, leastCopies });
+  const endpoints = planEndpoints(models, { regions: settings.regions, leastCopies, instanceType: settings.instanceType });
   const { account, name, regions } = settings;
-  const place = (region: string) => ({ env: { account, region } });
+  // CloudFormation hands a stack's tags on to everything in it.
+  const place = (region: string) => ({ env: { account, region }, tags: { penstock: name } });
   const [home = ''] = regions;
-  Tags.of(app).add('penstock', name);
 
   const data = new DataStack(app, `${name}-data`, { ...place(home), settings });
   const edge = new EdgeStack(app, `${name}-edge`, { ...place(EDGE_REGION), settings });

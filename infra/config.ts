@@ -27,6 +27,8 @@ const setting = {
       certificateArn: v.pipe(v.string(), v.regex(/^arn:aws:acm:us-east-1:/, 'must be a certificate in us-east-1')),
     }),
   ),
+  /** In place of what the catalog names, for all models: where AWS lacks it, or for a try on a smaller one. */
+  instanceType: v.optional(v.string('must be an instance type such as ml.g5.xlarge')),
   /** Who is told of alarms and of the budget. */
   alarmEmail: v.optional(v.pipe(v.string(), v.email('must be an e-mail address'))),
   /** In US dollars: at 80 % and 100 % of it, and when a forecast passes it, `alarmEmail` is told. */

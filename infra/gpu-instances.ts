@@ -14,6 +14,14 @@ interface Family {
 const regions = (text: string) => text.split(' ');
 
 const FAMILIES: Readonly<Record<string, Family>> = {
+  g4dn: {
+    gpu: 'T4',
+    gpuMemoryMb: 16_384,
+    regions: regions(
+      'af-south-1 ap-east-1 ap-northeast-1 ap-northeast-2 ap-northeast-3 ap-south-1 ap-southeast-1 ap-southeast-2 ca-central-1 eu-central-1 eu-north-1 eu-south-1 eu-west-1 eu-west-2 eu-west-3 me-south-1 sa-east-1 us-east-1 us-east-2 us-west-1 us-west-2',
+    ),
+    sizes: { xlarge: [1, 16], '2xlarge': [1, 32], '4xlarge': [1, 64], '8xlarge': [1, 128], '12xlarge': [4, 192], '16xlarge': [1, 256] },
+  },
   g5: {
     gpu: 'A10G',
     gpuMemoryMb: 24_576,

@@ -18,17 +18,23 @@ export interface PlanOptions {
   readonly regions: readonly string[];
   /** Copies that always run, when the catalog asks for fewer. */
   readonly leastCopies: number;
+  /** In place of the catalog's. */
+  readonly instanceType?: string | undefined;
 }
 
 /**
  * Groups the catalog by endpoint.
  * @throws one error with one sentence for each model that cannot be deployed as the catalog says.
  */
-export function planEndpoints(models: readonly ServedModel[], { regions, leastCopies }: PlanOptions): readonly EndpointPlan[] {
+export function planEndpoints(
+  models: readonly ServedModel[],
+  { regions, leastCopies, instanceType }: PlanOptions,
+): readonly EndpointPlan[] {
   const problems: string[] = [];
   const endpoints = new Map<string, { name: string; instanceType: string; components: ComponentPlan[] }>();
   for (const model of models) {
-    const { deployment, endpoint, id } = model;
+    const { endpoint, id } = model;
+    const deployment = model.deployment && { ...model.deployment, instanceType: instanceType ?? model.deployment.instanceType };
     const component = endpoint.inferenceComponent;
     if (deployment === undefined) problems.push(`${id} has no "deployment": say on which machine it runs, or leave it out of the catalog.`);
     else if (component === undefined) problems.push(`${id} has no "endpoint.inferenceComponent": name the component that serves it.`);
