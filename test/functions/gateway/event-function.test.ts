@@ -13,6 +13,8 @@ import { replayThen, type ScriptedContainer, startScriptedContainer } from '../.
 import { loadRecording, recordedChoices } from '../../support/vllm-recordings.ts';
 
 /** The bundle that is deployed, in front of the real SDK, our SageMaker runtime and a recorded container. */
+/** Bytes: what a cold start reads and compiles. A fifth of it is libphonenumber's table of numbering plans. */
+const BUNDLE_BUDGET = 900_000;
 const ORIGIN_SECRET = 'what-the-cdn-adds';
 const recording = loadRecording('stream-length');
 const texts = recordedChoices(recording).map((choice) => choice.text);
@@ -26,7 +28,7 @@ let environment: Record<string, string>;
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'penstock-event-function-'));
   const bytes = await bundleFunction('event-function', folder);
-  expect(bytes).toBeLessThanOrEqual(600_000);
+  expect(bytes).toBeLessThanOrEqual(BUNDLE_BUDGET);
   container = await startScriptedContainer();
   runtime = await startTestRuntime({
     endpoints: { 'penstock-gpt': { inferenceComponents: { 'smollm2-135m-instruct': { containers: [container.url] } } } },
@@ -50,7 +52,7 @@ afterAll(async () => {
   await running?.stop();
   await runtime?.[Symbol.asyncDispose]();
   await container?.[Symbol.asyncDispose]();
-  await rm(folder, { recursive: true });
+  await rm(folder, { recursive: true, force: true });
 });
 
 const headers = { 'content-type': 'application/json', authorization: `Bearer ${TEST_KEY}`, 'x-penstock-origin': ORIGIN_SECRET };
