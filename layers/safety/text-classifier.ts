@@ -6,8 +6,11 @@ export interface WindowClassifier {
   readonly name: string;
   /** Thresholds for windows, not for whole texts: the highest of many windows is higher. */
   readonly thresholds: Thresholds;
-  /** @param text a window with the one before it, folded, case kept. */
-  score(text: string): Scores;
+  /**
+   * @param text a window, folded, case kept
+   * @param windowsBefore how many windows of the same text have been judged: the more there are, the likelier one looks bad by chance
+   */
+  score(text: string, windowsBefore?: number): Scores;
 }
 
 /** A classifier that takes its time: an ONNX model, a guard model on an endpoint. Implementations live outside of this layer. */

@@ -42,20 +42,27 @@ export class WindowCutter {
   }
 }
 
+export interface JudgedWindow {
+  readonly text: string;
+  readonly windowsBefore: number;
+}
+
 /** Every text that a classifier judges on a stream: each window folded, alone and with the one before it. */
-export function readWindows(raw: string): string[] {
+export function readWindows(raw: string): JudgedWindow[] {
   const text = new FoldedText();
   for (let index = 0; index < raw.length; index += 1) text.push(raw.charCodeAt(index));
   text.end();
   const cutter = new WindowCutter();
-  const windows: string[] = [];
+  const windows: JudgedWindow[] = [];
+  let windowsBefore = 0;
   let previous = 0;
   let current = 0;
   for (let index = 0; index < text.length; index += 1) {
     const end = index + 1 === text.length ? text.length : cutter.advance(index, text.at(index));
     if (end < 0) continue;
-    windows.push(text.slice(current, end));
-    if (previous < current) windows.push(text.slice(previous, end));
+    windows.push({ text: text.slice(current, end), windowsBefore });
+    if (previous < current) windows.push({ text: text.slice(previous, end), windowsBefore });
+    windowsBefore += 1;
     previous = current;
     current = end;
   }

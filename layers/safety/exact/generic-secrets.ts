@@ -53,6 +53,8 @@ function looksSecret(word: string): boolean {
 function isRandom(word: string): boolean {
   const { digits, upper, lower } = count(word);
   if (digits < 2 || upper < 2 || lower < 2 || endOf(word, 0, (code) => isHex(code) || code === 45) === word.length) return false;
+  // Shaped like a wallet's address, but its check failed.
+  if (/^[13][1-9A-HJ-NP-Za-km-z]{25,34}$/.test(word)) return false;
   const longestWord = word.split(/[^a-z]/).reduce((longest, part) => Math.max(longest, part.length), 0);
   const slashes = word.split('/').length - 1;
   return longestWord < 8 && slashes <= word.length / 16 && entropy(word) >= 3.8;

@@ -45,6 +45,10 @@ const formats: readonly IdFormat[] = [
   { rule: 'kr-rrn', shape: '9999999999999', groups: [[6, 7]], passes: isKoreanId },
 ];
 
+const formatsByLength = new Map<number, readonly IdFormat[]>();
+for (const format of formats) formatsByLength.set(format.shape.length, [...(formatsByLength.get(format.shape.length) ?? []), format]);
+const mostGroups = 7;
+
 /** Identity numbers of persons, see `formats`. */
 export function recogniseNationalIds(run: Run, report: ReportMatch): void {
   const { text } = run;
@@ -75,10 +79,13 @@ function recogniseFrom(run: Run, start: number, report: ReportMatch): number {
     id += text.slice(end, groupEnd);
     groups.push(groupEnd - end);
     end = groupEnd;
-    const found = id.length >= 9 ? formats.find((format) => isId(run, format, start, id, groups)) : undefined;
-    // "1.2.3.4" and "12-34-5678-9": the id must end where its groups end.
-    const isCut = isJoint(text.charCodeAt(end)) && text[end] !== ' ' && isDigit(text.charCodeAt(end + 1));
-    if (found !== undefined && !isCut && text[end] !== '_') {
+    // No id has two groups of one character in a row, and none so many groups: rows of numbers end here.
+    if (groups.length > mostGroups || (groups.at(-1) === 1 && groups.at(-2) === 1)) return 0;
+    const found = formatsByLength.get(id.length)?.find((format) => isId(run, format, start, id, groups));
+    // "12-34-5678-9": the id must end where its groups end.
+    const joint = text.charCodeAt(end);
+    const goesOn = isJoint(joint) && isDigit(text.charCodeAt(end + 1)) && (joint !== 32 || text.charCodeAt(end - (groups.at(-1) ?? 0) - 1) === 32);
+    if (found !== undefined && !goesOn && text[end] !== '_') {
       report('national_id', start, end, found.rule);
       return end;
     }

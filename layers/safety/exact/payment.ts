@@ -39,7 +39,8 @@ function findCard(text: string, start: number): { end: number; network: string }
   let groups = 0;
   while (digits.length <= 19) {
     const groupEnd = endOf(text, end, isDigit);
-    if (groupEnd === end) return undefined;
+    // Cards are written 4-4-4-4, 4-6-5 or in one piece: smaller groups are rows of numbers.
+    if (groupEnd - end < 3) return undefined;
     digits += text.slice(end, groupEnd);
     end = groupEnd;
     groups += 1;

@@ -41,6 +41,7 @@ export function createPhoneRecogniser(countries: readonly string[]): Recogniser 
         continue;
       }
       const found = findPhone(text, start, stretch.ends, (candidate) => {
+        if (candidate[0] !== '+' && isPartOfRow(text, start, start + candidate.length)) return false;
         if (candidate[0] === '+') return parsePhoneNumberFromString(candidate)?.isValid() === true;
         const isGrouped = /[ .()-]/.test(candidate.slice(1)) && digitsOf(candidate).length >= 9;
         if (!isGrouped && !run.hasContext('phone', start, contextDistance)) return false;
@@ -66,6 +67,16 @@ function phoneStretch(text: string, start: number): { ends: number[]; groupEnd: 
   return { ends, groupEnd: ends[0] ?? start + 1 };
 }
 
+/** "3945 9753" is no number in "5158 3945 9753 3628": the row of groups goes on, before or behind, with the same separator. */
+function isPartOfRow(text: string, start: number, end: number): boolean {
+  let first = start;
+  while (first < end && isDigit(text.charCodeAt(first))) first += 1;
+  let last = end - 1;
+  while (last > start && isDigit(text.charCodeAt(last))) last -= 1;
+  const goesOnBefore = start > 1 && text[start - 1] === text[first] && isDigit(text.charCodeAt(start - 2));
+  return goesOnBefore || (end < text.length && text[end] === text[last] && isDigit(text.charCodeAt(end + 1)));
+}
+
 /** The longest candidate that is a number, 0 when none is. At most fifteen candidates of at most some thirty characters. */
 function findPhone(text: string, start: number, ends: readonly number[], isPhone: (candidate: string) => boolean): number {
   for (const end of [...ends].reverse()) {
@@ -73,7 +84,7 @@ function findPhone(text: string, start: number, ends: readonly number[], isPhone
     const digits = digitsOf(candidate).length;
     if (digits < fewestDigits || digits > mostDigits || candidate.length > 32) continue;
     // Dates ("2024-01-15 10") and decimals ("1.5 2.5") are not phone numbers whatever their digits say.
-    if (/^\d{4}-\d{2}-\d{2}/.test(candidate) || /^\d{1,2}[./]\d{1,2}[./]\d{4}/.test(candidate)) continue;
+    if (/^\(?\d{4}-\d{2}-\d{2}/.test(candidate) || /^\d{1,2}[./]\d{1,2}[./]\d{4}/.test(candidate)) continue;
     if (isPhone(candidate)) return end;
   }
   return 0;

@@ -6,7 +6,8 @@ import type { TextClassifier } from '../text-classifier.ts';
 export interface GuardFormat {
   readonly name: string;
   messages(text: string, direction: Direction): readonly { readonly role: 'user' | 'assistant'; readonly content: string }[];
-  /** @throws {GuardAnswerError} the answer is none that this model gives */
+  /** A score for every category that the model knows: 0 where it saw nothing.
+   * @throws {GuardAnswerError} the answer is none that this model gives */
   parse(answer: string): Scores;
 }
 

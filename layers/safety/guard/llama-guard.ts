@@ -1,4 +1,4 @@
-import type { ClassifiedCategory, Scores } from '../categories.ts';
+import type { ClassifiedCategory } from '../categories.ts';
 import { GuardAnswerError, type GuardFormat } from './guard-format.ts';
 
 /** Llama Guard 3's hazards (MLCommons taxonomy) and the categories of ours that they mean. */
@@ -35,15 +35,15 @@ export const llamaGuard3: GuardFormat = {
   },
   parse(answer) {
     const [first, second = ''] = answer.trim().split('\n');
-    if (first?.trim() === 'safe') return {};
+    const scores: Partial<Record<ClassifiedCategory, number>> = Object.fromEntries(hazards.flatMap(([, ...categories]) => categories.map((category) => [category, 0])));
+    if (first?.trim() === 'safe') return scores;
     if (first?.trim() !== 'unsafe') throw new GuardAnswerError(llamaGuard3.name);
-    const scores: Partial<Record<ClassifiedCategory, number>> = {};
     for (const code of second.split(',')) {
       const hazard = /^S\d{1,2}$/.test(code.trim()) ? hazards[Number(code.trim().slice(1)) - 1] : undefined;
       if (hazard === undefined) throw new GuardAnswerError(llamaGuard3.name);
       const [, ...categories] = hazard;
       for (const category of categories) scores[category] = 1;
     }
-    return scores satisfies Scores;
+    return scores;
   },
 };

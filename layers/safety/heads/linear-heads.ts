@@ -33,6 +33,8 @@ const headerSchema = v.strictObject({
     v.check((count) => count >= 1024 && count <= 2 ** 20 && Number.isInteger(Math.log2(count)), 'a power of two up to 2^20'),
   ),
   heads: v.array(v.strictObject({ name: v.picklist(headNames), scale: finite, bias: finite, wordListWeight: finite })),
+  /** Taken from the log-odds of an injection for each e-fold of the windows before, up to sixteen of them. */
+  windowPenalty: finite,
   thresholds: v.record(v.picklist(classifiedCategories), v.pipe(v.number(), v.minValue(0), v.maxValue(1))),
   wordCount: v.pipe(v.number(), v.integer(), v.minValue(0)),
   wordScale: finite,
@@ -40,6 +42,7 @@ const headerSchema = v.strictObject({
 });
 export type HeadsHeader = v.InferOutput<typeof headerSchema>;
 
+const mostPenalized = 16;
 const magic = 0x31485350;
 
 /** Packs weights into the format above. `weights` is [bucket][head], already divided by each head's scale. */
@@ -69,8 +72,10 @@ export function encodeLinearHeads(
  * Loads heads from the bytes of a weights file. The classifier reuses its buffers and must not be shared between threads.
  * @throws {Error} the bytes are not such a file, or it is cut short.
  */
-export function loadLinearHeads(bytes: Uint8Array): WindowClassifier {
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+export function loadLinearHeads(file: Uint8Array): WindowClassifier {
+  // A copy: a Buffer's `slice` would share memory and its offset may not be a multiple of four.
+  const bytes = new Uint8Array(file);
+  const view = new DataView(bytes.buffer);
   if (bytes.length < 8 || view.getUint32(0, true) !== magic)
     throw new Error('These are not the weights of the safety heads: the file does not begin with PSH1.');
   const headerEnd = 8 + view.getUint32(4, true);
@@ -90,7 +95,7 @@ export function loadLinearHeads(bytes: Uint8Array): WindowClassifier {
   return {
     name: header.name,
     thresholds: header.thresholds,
-    score(text) {
+    score(text, windowsBefore = 0) {
       const { buckets, words } = reader.read(text);
       sums.fill(0);
       for (const bucket of buckets) {
@@ -101,6 +106,8 @@ export function loadLinearHeads(bytes: Uint8Array): WindowClassifier {
       header.heads.forEach(({ name, scale, bias, wordListWeight }, head) => {
         logits.set(name, bias + ((sums[head] ?? 0) * scale) / Math.sqrt(Math.max(buckets.length, 1)) + wordListWeight * wordScore);
       });
+      const penalty = header.windowPenalty * Math.log(Math.min(1 + windowsBefore, mostPenalized));
+      logits.set('prompt_injection', (logits.get('prompt_injection') ?? -20) - penalty);
       return scoresOf(logits);
     },
   };

@@ -62,6 +62,7 @@ export class StreamScanner {
   /** Index where the last judged window began, and where the one that is not judged begins. */
   #previousWindow = 0;
   #currentWindow = 0;
+  #windowCount = 0;
   #review: (WindowReview & { readonly end: number }) | undefined;
   /** The last window came near to a threshold. */
   #isWarned = false;
@@ -135,12 +136,12 @@ export class StreamScanner {
     return this.#review;
   }
 
-  /** Answers the review that `run` or `finish` gave. */
+  /** Answers the review that `run` or `finish` gave: these scores stand in place of the heads' where both have one. */
   resolve(scores: Scores): void {
     const review = this.#review;
     if (review === undefined) return;
     this.#review = undefined;
-    this.#applyScores(maxScores(review.scores, scores), review.end);
+    this.#applyScores({ ...review.scores, ...scores }, review.end);
   }
 
   /** The text that may be seen now. */
@@ -177,8 +178,8 @@ export class StreamScanner {
   #judgeWindow(end: number): void {
     const { classifier } = this.#parts;
     const text = this.#text.slice(this.#previousWindow, end);
-    const alone = classifier?.score(this.#text.slice(this.#currentWindow, end)) ?? {};
-    const scores = this.#previousWindow < this.#currentWindow ? maxScores(alone, classifier?.score(text) ?? {}) : alone;
+    const alone = classifier?.score(this.#text.slice(this.#currentWindow, end), this.#windowCount) ?? {};
+    const scores = this.#previousWindow < this.#currentWindow ? maxScores(alone, classifier?.score(text, this.#windowCount) ?? {}) : alone;
     if (this.#parts.needsReview?.(scores) === true) this.#review = { text, scores, end };
     else this.#applyScores(scores, end);
   }
@@ -212,6 +213,7 @@ export class StreamScanner {
         actionForCategory(settings, direction, category) === 'block' &&
         (scores[category] ?? 0) >= warningShare * thresholdFor(settings, thresholds, category),
     );
+    this.#windowCount += 1;
     this.#previousWindow = this.#currentWindow;
     this.#currentWindow = end;
   }

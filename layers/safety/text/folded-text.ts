@@ -5,6 +5,9 @@
  */
 import { foldCodePoint } from './fold-code-point.ts';
 
+/** Arguments of one call of `String.fromCharCode`. */
+const sliceStep = 4096;
+
 export class FoldedText {
   #codes: number[] = [];
   #rawStarts: number[] = [];
@@ -40,9 +43,9 @@ export class FoldedText {
   /** Folded codes `from` to `to` as a string of one code unit each: what lies beyond the BMP becomes U+FFFD, so that indices agree. */
   slice(from: number, to: number): string {
     let text = '';
-    for (let index = from; index < to; index += 1) {
-      const code = this.at(index);
-      text += code > 0xffff ? '\ufffd' : String.fromCharCode(code);
+    for (let start = from; start < to; start += sliceStep) {
+      const codes = this.#codes.slice(start - this.#first, Math.min(start + sliceStep, to) - this.#first);
+      text += String.fromCharCode(...codes.map((code) => (code > 0xffff ? 0xfffd : code)));
     }
     return text;
   }

@@ -1,0 +1,90 @@
+import fc from 'fast-check';
+import type { SafetyFilter } from '../../../layers/safety/index.ts';
+import { createRandom } from '../../../models/safety/examples.ts';
+import { hostileText } from '../../support/hostile-text.ts';
+import { plantPersonalData } from './personal-data.ts';
+import type { Report } from './report.ts';
+import { readProse, tokensOf } from './texts.ts';
+
+/** The streaming law, what is held, and what it costs. */
+export function reportStreams(rules: SafetyFilter, withHeads: SafetyFilter, report: Report): void {
+  const random = createRandom(9);
+  const texts = [...fc.sample(hostileText, { numRuns: 500, seed: 9 }), ...plantPersonalData(23).map((planted) => planted.text)].slice(0, 1000);
+  let differences = 0;
+  let leaks = 0;
+  let runs = 0;
+  for (const text of texts) {
+    const expected = rules.check(text, 'output');
+    for (let round = 0; round < 20; round += 1) {
+      runs += 1;
+      const stream = rules.stream('output');
+      let released = '';
+      for (let start = 0; start < text.length; ) {
+        const end = round === 0 ? start + 1 : start + 1 + Math.floor(random() * (round * 3));
+        released += stream.push(text.slice(start, end)).released;
+        // What is out must be the beginning of what will be out in the end.
+        if (!expected.redactedText.startsWith(released)) leaks += 1;
+        start = end;
+      }
+      released += stream.flush().released;
+      if (released !== expected.redactedText) differences += 1;
+    }
+  }
+  report.line(`random chunkings (${runs})`, `${differences} differences, ${leaks} releases that were not a prefix of the final text`, '0 / 0');
+
+  const prose = readProse().slice(0, 200_000);
+  const tokens = tokensOf(prose);
+  const held: number[] = [];
+  const one = rules.stream('output');
+  for (const token of tokens) {
+    one.push(token);
+    held.push(one.heldLength);
+  }
+  held.sort((a, b) => a - b);
+  const mean = held.reduce((sum, count) => sum + count, 0) / held.length;
+  report.line(`characters held on prose (${tokens.length} tokens)`, `mean ${mean.toFixed(2)}, p95 ${held[Math.floor(held.length * 0.95)]}, most ${held.at(-1)}`, 'mean <= 5, p95 <= 12');
+  for (const [name, filter] of [
+    ['rules', rules],
+    ['rules and heads', withHeads],
+  ] as const) {
+    report.line(`CPU per token, ${name}`, `${cpuPerToken(filter, tokens).toFixed(2)} us`, '<= 10 us');
+  }
+}
+
+function cpuPerToken(filter: SafetyFilter, tokens: readonly string[]): number {
+  const times: number[] = [];
+  for (let round = 0; round < 7; round += 1) {
+    const stream = filter.stream('output');
+    const before = process.cpuUsage();
+    for (const token of tokens) stream.push(token);
+    stream.flush();
+    const { user, system } = process.cpuUsage(before);
+    times.push((user + system) / tokens.length);
+  }
+  return times.sort((a, b) => a - b)[3] ?? 0;
+}
+
+/** How long a check takes, and that no repeated character makes it slow. */
+export function reportSpeed(rules: SafetyFilter, withHeads: SafetyFilter, report: Report): void {
+  const text = readProse().slice(2000, 2512);
+  const times: number[] = [];
+  for (let round = 0; round < 600; round += 1) {
+    const start = performance.now();
+    withHeads.check(text, 'input');
+    if (round >= 100) times.push(performance.now() - start);
+  }
+  times.sort((a, b) => a - b);
+  report.line('check of 512 characters, rules and heads', `p50 ${times[250]?.toFixed(3)} ms, p95 ${times[475]?.toFixed(3)} ms`, 'p50 <= 1 ms');
+  let slowest = { milliseconds: 0, pattern: '' };
+  for (const pattern of [...Array.from({ length: 94 }, (_, index) => String.fromCharCode(33 + index)), ' ', '\n', 'é', '機', '😀', '\u0301', '1-', 'a.', 'a.a.a.@', '1 ', '@a']) {
+    const long = pattern.repeat(Math.ceil(100_000 / pattern.length));
+    let best = Infinity;
+    for (let round = 0; round < 3; round += 1) {
+      const start = performance.now();
+      rules.check(long, 'input');
+      best = Math.min(best, performance.now() - start);
+    }
+    if (best > slowest.milliseconds) slowest = { milliseconds: best, pattern };
+  }
+  report.line('100 kB of one repeated character or pattern, the slowest', `${slowest.milliseconds.toFixed(1)} ms (${JSON.stringify(slowest.pattern)})`, '<= 50 ms');
+}

@@ -1,0 +1,45 @@
+/** Texts for the figures: the evaluation sources of the cache that `prepare_training_data.py` fills, and the project's own. */
+import { existsSync, readFileSync } from 'node:fs';
+import { createRandom, type Example, readExamples } from '../../../models/safety/examples.ts';
+
+/** Texts that training never sees; none when there is no cache. */
+export async function readEvaluationTexts(cache: string): Promise<readonly Example[]> {
+  const path = `${cache}/examples.jsonl`;
+  return existsSync(path) ? (await readExamples(path)).filter((example) => example.split === 'evaluate') : [];
+}
+
+/** Ordinary questions with alarming words, written for this project and kept out of training. */
+export function readHardBenign(): string[] {
+  return readFileSync(new URL('../../fixtures/safety/hard-benign.txt', import.meta.url), 'utf8').trim().split('\n');
+}
+
+/** Prose without personal data: the project's own documents. */
+export function readProse(): string {
+  const names = ['README.md', 'docs/architecture.md', 'docs/safety.md', 'LICENSE'].map((name) => new URL(`../../../${name}`, import.meta.url));
+  return names
+    .filter((name) => existsSync(name))
+    .map((name) => readFileSync(name, 'utf8'))
+    .join('\n');
+}
+
+/** Pieces as a model streams them: a word with the space before it, a mark, a line's end. */
+export function tokensOf(text: string): string[] {
+  return text.match(/ ?[\p{L}\p{M}]+| ?\p{N}{1,3}|\s+| ?[^\s\p{L}\p{N}]+/gu) ?? [];
+}
+
+export interface LongText {
+  readonly text: string;
+  readonly isBad: boolean;
+}
+
+/** Four hundred texts of forty benign sentences; every second one with an attack somewhere inside. */
+export function hideAttacks(benign: readonly string[], attacks: readonly string[]): LongText[] {
+  const random = createRandom(11);
+  return Array.from({ length: 400 }, (_, index) => {
+    const start = Math.floor(random() * (benign.length - 41));
+    const sentences = benign.slice(start, start + 40);
+    const isBad = index % 2 === 0;
+    if (isBad) sentences.splice(Math.floor(random() * 40), 0, `${attacks[(index / 2) % attacks.length]}.`);
+    return { text: sentences.join(' '), isBad };
+  });
+}
