@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { loadTokenizer } from '../../layers/tokenizer/index.ts';
 import { createContainerServer } from '../../models/local/container/server.ts';
 import { MODEL_FILES } from '../../models/local/convert/model-folder.ts';
+import { EmbeddingClient } from '../../models/local/embeddings/embedding-client.ts';
 import type { EngineLimits } from '../../models/local/engine/engine.ts';
 import { EngineClient } from '../../models/local/engine/engine-client.ts';
 import { convertTinyModel, ENGINE_FIXTURES } from './tiny-model.ts';
@@ -18,7 +19,11 @@ export interface TinyContainer extends AsyncDisposable {
 }
 
 /** The container's server with a random model: real in everything but the weights' sense. */
-export async function startTinyContainer(limits: Partial<EngineLimits> = {}, modelName = 'mixed'): Promise<TinyContainer> {
+export async function startTinyContainer(
+  limits: Partial<EngineLimits> = {},
+  modelName = 'mixed',
+  embeddingsFolder?: string,
+): Promise<TinyContainer> {
   const model = await convertTinyModel(modelName, modelName === 'f32' ? 'exact' : 'fast');
   const contextLength = 256;
   const vocabulary = await readFile(join(model.path, MODEL_FILES.vocabulary));
@@ -28,6 +33,7 @@ export async function startTinyContainer(limits: Partial<EngineLimits> = {}, mod
     profilePrefix: undefined,
     limits: { slots: 4, maxQueue: 16, kvTokens: 1024, prefillChunk: 16, prefixCacheBytes: 4 << 20, ...limits },
   });
+  const embeddings = embeddingsFolder === undefined ? undefined : await EmbeddingClient.start({ folder: embeddingsFolder, threads: 1 });
   const logLines: string[] = [];
   const served = {
     name: 'tiny',
@@ -40,7 +46,7 @@ export async function startTinyContainer(limits: Partial<EngineLimits> = {}, mod
     engine,
     served,
     (level, event, fields) => logLines.push(JSON.stringify({ level, event, ...fields })),
-    ENGINE_FIXTURES,
+    { adaptersFolder: ENGINE_FIXTURES, embeddings },
   );
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
@@ -58,7 +64,7 @@ export async function startTinyContainer(limits: Partial<EngineLimits> = {}, mod
       }),
     async [Symbol.asyncDispose]() {
       await drain();
-      await engine.stop();
+      await Promise.all([engine.stop(), embeddings?.stop()]);
       await model[Symbol.asyncDispose]();
     },
   };

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { loadTokenizer } from '../../../layers/tokenizer/index.ts';
 import { MODEL_FILES, openModelFolder } from '../convert/model-folder.ts';
+import { EmbeddingClient } from '../embeddings/embedding-client.ts';
 import { EngineClient } from '../engine/engine-client.ts';
 import { SentenceError } from '../sentence-error.ts';
 import { createLog } from './log.ts';
@@ -28,7 +29,7 @@ async function serve(settings: ContainerSettings): Promise<void> {
   const model = await openModelFolder(settings.modelFolder);
   const contextLength = Math.min(settings.contextLength ?? model.config.contextLength, model.config.contextLength);
   const kvTokens = Math.max(settings.kvTokens ?? 4 * contextLength, contextLength + 1);
-  const [vocabulary, engine] = await Promise.all([
+  const [vocabulary, engine, embeddings] = await Promise.all([
     readFile(join(model.path, MODEL_FILES.vocabulary)),
     EngineClient.start({
       model,
@@ -36,6 +37,7 @@ async function serve(settings: ContainerSettings): Promise<void> {
       profilePrefix: undefined,
       limits: { slots, maxQueue, kvTokens, prefillChunk, prefixCacheBytes: settings.prefixCacheMb << 20 },
     }),
+    settings.embeddingsFolder === undefined ? undefined : EmbeddingClient.start({ folder: settings.embeddingsFolder, threads }),
   ]);
   const { server, drain } = createContainerServer(
     engine,
@@ -47,7 +49,7 @@ async function serve(settings: ContainerSettings): Promise<void> {
       stopTokenIds: model.config.stopTokenIds,
     },
     log,
-    settings.adaptersFolder,
+    { adaptersFolder: settings.adaptersFolder, embeddings },
   );
   void engine.gone.then((error) => {
     if (stopping) return;
@@ -60,7 +62,7 @@ async function serve(settings: ContainerSettings): Promise<void> {
     stopping = true;
     log('info', 'draining');
     await Promise.race([drain(), sleep(drainSeconds * 1000)]);
-    await engine.stop();
+    await Promise.all([engine.stop(), embeddings?.stop()]);
     process.exit(0);
   };
   process.once('SIGTERM', stop);

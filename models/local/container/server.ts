@@ -11,9 +11,11 @@ import {
   parseCompletionInvocation,
   REQUEST_ID_HEADER,
 } from '../../invocation.ts';
+import type { EmbeddingClient } from '../embeddings/embedding-client.ts';
 import type { EngineClient } from '../engine/engine-client.ts';
 import type { GrammarSpec } from '../engine/grammar.ts';
 import { AdapterRegistry } from './adapter-registry.ts';
+import { answerEmbedding } from './answer-embedding.ts';
 import type { Log } from './log.ts';
 import { Metrics } from './metrics.ts';
 import { planCompletion, type ServedModel } from './plan-completion.ts';
@@ -29,7 +31,19 @@ export interface ContainerServer {
 /** SageMaker takes bodies up to 25 MB. */
 const MAX_BODY_BYTES = 32 << 20;
 
-export function createContainerServer(engine: EngineClient, model: ServedModel, log: Log, adaptersFolder?: string): ContainerServer {
+export interface ContainerExtras {
+  /** Adapters may be loaded from its subfolders. */
+  readonly adaptersFolder?: string | undefined;
+  /** Answers bodies with `input`. */
+  readonly embeddings?: EmbeddingClient | undefined;
+}
+
+export function createContainerServer(
+  engine: EngineClient,
+  model: ServedModel,
+  log: Log,
+  { adaptersFolder, embeddings }: ContainerExtras = {},
+): ContainerServer {
   const adapters = new AdapterRegistry(engine, adaptersFolder);
   const metrics = new Metrics();
   const running = new Set<Promise<void>>();
@@ -61,6 +75,12 @@ export function createContainerServer(engine: EngineClient, model: ServedModel, 
       }
       const received = await readBody(request);
       id = `cmpl-${header(request, REQUEST_ID_HEADER) ?? received.requestId ?? randomBytes(8).toString('hex')}`;
+      if (embeddings !== undefined && typeof received.value === 'object' && received.value !== null && 'input' in received.value) {
+        const answer = await answerEmbedding(received.value, id, model.name, embeddings, gone.signal);
+        respond(response, 200, JSON.stringify(answer), 'application/json');
+        log('info', 'embedded', { id, texts: answer.data.length, milliseconds: Math.round(performance.now() - startedAt) });
+        return;
+      }
       const adapter = readAdapter(request, model, adapters);
       const body = parseCompletionInvocation(received.value);
       const grammar = planGrammar(body);

@@ -22,6 +22,8 @@ export interface ContainerSettings {
   readonly drainSeconds: number;
   /** Adapters may be loaded from its subfolders; `undefined` takes none. */
   readonly adaptersFolder: string | undefined;
+  /** Holds an embedding model, for bodies with `input`. */
+  readonly embeddingsFolder: string | undefined;
   readonly profile: boolean;
 }
 
@@ -41,6 +43,7 @@ node models/local/container/main.ts --model FOLDER [options]
   --threads NUMBER     threads that compute one step, default half of the cores, at least 1
   --drain-seconds N    how long running answers may go on after SIGTERM, default 30
   --adapters FOLDER    LoRA adapters (PEFT) may be loaded from its subfolders at run time
+  --embeddings FOLDER  an embedding model (model.onnx, tokenizer.json) for bodies with "input"
   --profile            say every 5 s where the time of a step goes
   --help               this text
 `;
@@ -63,6 +66,7 @@ export function readSettings(argv: readonly string[]): ContainerSettings | 'help
     threads: wholeNumber('threads', values.threads, Math.max(1, Math.floor(availableParallelism() / 2)), 1, 256),
     drainSeconds: wholeNumber('drain-seconds', values['drain-seconds'], 30, 0, 3600),
     adaptersFolder: values.adapters,
+    embeddingsFolder: values.embeddings,
     profile: values.profile === true,
   };
 }
@@ -85,6 +89,7 @@ function parse(argv: readonly string[]) {
         threads: option,
         'drain-seconds': option,
         adapters: option,
+        embeddings: option,
         profile: { type: 'boolean' },
         help: { type: 'boolean' },
       },
