@@ -43,6 +43,8 @@ export interface GatewayConfig {
   /** Places in line while a model starts. */
   readonly queue: { readonly maxWaiting: number; readonly maxWaitMs: number; readonly probeMs: number };
   readonly retry: { readonly maxFailures: number; readonly canWait: boolean };
+  /** How long the answer to a deterministic request is given again to the same key; 0 for never. */
+  readonly cacheSeconds: number;
   /** How long a gateway process may be silent until others settle what it held. */
   readonly runnerLeaseMs: number;
   readonly tokenLog: {
@@ -87,6 +89,7 @@ export const ENVIRONMENT = {
   MAX_WAIT_SECONDS: 'how long each of them waits; default 300',
   KEEP_ANSWERS: 'which answers can be read again: always, asked (a lease or an Idempotency-Key) or never; default always, in Lambda asked',
   RETENTION_SECONDS: 'how long they are kept; default 86400',
+  CACHE_SECONDS: 'how long the answer to a request with temperature 0 or a seed is given again to the same key, 0 for never; default 0',
   LOG_BATCH_MS: 'how often a running answer is written down; default 50, in Lambda 250',
   KEEP_ALIVE_SECONDS: 'pause after which a silent stream gets a comment; default 5',
   HOST: 'address of the server; default 127.0.0.1',
@@ -202,6 +205,7 @@ function readGateway(read: Reader, defaults: Defaults): Omit<GatewayConfig, 'api
       maxWaitMs: read.integer('MAX_WAIT_SECONDS', 300, 0, 86_400) * 1000,
       probeMs: 1_000,
     },
+    cacheSeconds: read.integer('CACHE_SECONDS', 0, 0, 30 * 86_400),
     runnerLeaseMs: RUNNER_LEASE_MS,
     retry: { maxFailures: read.integer('MAX_RETRIES', 3, 0, 100), canWait: read.env['MAX_WAITING'] !== '0' },
     tokenLog: {

@@ -19,6 +19,8 @@ const HOME = join(process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache'), 'p
 export interface Moto {
   /** For any AWS client. */
   readonly client: DynamoDBClientConfig;
+  /** One request at a time: moto rolls a refused transaction back over what others wrote meanwhile, which DynamoDB does not. */
+  readonly serialClient: DynamoDBClientConfig;
   createTable(name: string): Promise<void>;
   stop(): void;
 }
@@ -39,6 +41,7 @@ export async function startMoto(): Promise<Moto> {
   const dynamo = new DynamoDBClient(client);
   return {
     client,
+    serialClient: { ...client, requestHandler: { httpAgent: { maxSockets: 1 } } },
     stop,
     async createTable(name) {
       await dynamo.send(

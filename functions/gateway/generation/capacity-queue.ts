@@ -82,7 +82,7 @@ export class CapacityQueue {
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     const since = this.#since.get(ticket) ?? this.#clock.now();
     this.#since.set(ticket, since);
-    const left = since + this.#limits.maxWaitMs - this.#clock.now();
+    const left = Math.max(0, since + this.#limits.maxWaitMs - this.#clock.now());
     const timer = setTimeout(() => this.#leave(line, waiter, this.#tooLong()), left);
     const waiter: Waiter = { ticket, admit: resolve, refuse: reject, timer };
     const leave = () => this.#leave(line, waiter, signal.reason);

@@ -2,31 +2,36 @@
 import { IdempotencyConflictError } from '../errors.ts';
 import type { Services } from '../services.ts';
 
-const KEPT_SECONDS = 24 * 3600;
-
 /** Of the path and the body, as they were sent. */
 export async function digestOf(path: string, body: string): Promise<string> {
   const digest = await crypto.subtle.digest('SHA-256', new TextEncoder().encode(`${path}\n${body}`));
   return Array.from(new Uint8Array(digest), (byte) => byte.toString(16).padStart(2, '0')).join('');
 }
 
+export interface IdempotencyClaim {
+  readonly ownerId: string;
+  readonly key: string;
+  /** Of the request: another one under the same key is a mistake. */
+  readonly digest: string;
+  readonly generationId: string;
+  readonly keptSeconds: number;
+}
+
 /** @throws {IdempotencyConflictError} the key was used with another request. */
 export async function claimIdempotencyKey(
-  { table, clock }: Pick<Services, 'table' | 'clock'>,
-  ownerId: string,
-  key: string,
-  digest: string,
-  generationId: string,
+  services: Pick<Services, 'table' | 'clock'>,
+  claim: IdempotencyClaim,
 ): Promise<{ readonly isMine: boolean; readonly generationId: string }> {
-  const { written, row } = await table.write({
+  const { ownerId, key, digest, generationId, keptSeconds } = claim;
+  const { written, row } = await services.table.write({
     type: 'put',
     key: rowKey(ownerId, key),
     attributes: { generationId, digest },
-    expiresAt: Math.ceil(clock.now() / 1000) + KEPT_SECONDS,
+    expiresAt: Math.ceil(services.clock.now() / 1000) + keptSeconds,
     if: [{ row: 'absent' }],
   });
   if (written) return { isMine: true, generationId };
-  if (row === undefined) return claimIdempotencyKey({ table, clock }, ownerId, key, digest, generationId); // released this moment
+  if (row === undefined) return claimIdempotencyKey(services, claim); // released this moment
   if (row.attributes['digest'] !== digest) throw new IdempotencyConflictError();
   return { isMine: false, generationId: String(row.attributes['generationId']) };
 }

@@ -4,6 +4,7 @@ import type { Services } from '../services.ts';
 import { isRunnerAlive } from './runner.ts';
 import {
   acknowledge,
+  deleteLog,
   endLostLog,
   type LoggedEvent,
   type LogHead,
@@ -30,11 +31,13 @@ export interface LiveLogs {
   /** @param cancel stops the answer. @param leaseMs without an acknowledgement for so long it is stopped; `undefined` for no lease. */
   open(options: TokenLogOptions, cancel: (reason: Error) => void, leaseMs: number | undefined): Promise<TokenLog>;
   /** @throws {GenerationNotFoundError} of another owner, or not kept. */
-  head(id: string, ownerId: string): Promise<Pick<LogHead, 'form' | 'ended'>>;
+  head(id: string, ownerId: string): Promise<Pick<LogHead, 'form' | 'ended' | 'isLost'>>;
   /** The events after a number, from this process or another. @param lostFrame what ends the answer of a process that died. */
   follow(id: string, after: number, lostFrame: (error: Error) => string, signal: AbortSignal): AsyncGenerator<LoggedEvent>;
   cancel(id: string): Promise<void>;
   acknowledge(id: string): Promise<void>;
+  /** Forgets an answer that has ended. */
+  forget(id: string): Promise<void>;
 }
 
 /** @param runnerLeaseMs how long a process may be silent until it counts as dead. */
@@ -80,7 +83,9 @@ export function createLiveLogs(services: Pick<Services, 'table' | 'clock' | 'log
       if (mine !== undefined && mine.log.options.ownerId === ownerId) return { form: mine.log.options.form, ended: mine.log.ended };
       const head = await readLogHead(table, id);
       if (head === undefined || head.ownerId !== ownerId) throw new GenerationNotFoundError();
-      return head;
+      const isLost =
+        head.isLost === true || (!head.ended && !(await isRunnerAlive(table, clock, head.runnerId, head.startedAt, runnerLeaseMs)));
+      return { form: head.form, ended: head.ended, isLost };
     },
 
     async *follow(id, after, lostFrame, signal) {
@@ -107,6 +112,11 @@ export function createLiveLogs(services: Pick<Services, 'table' | 'clock' | 'log
       const mine = live.get(id);
       if (mine !== undefined) mine.cancel(new GenerationCancelledError());
       else await requestCancel(table, id);
+    },
+
+    async forget(id) {
+      live.delete(id);
+      await deleteLog(table, id);
     },
 
     async acknowledge(id) {

@@ -21,6 +21,8 @@ export interface LogHead {
   /** A stream of server-sent events, or one whole JSON answer as the only event. */
   readonly form: 'stream' | 'whole';
   readonly ended: boolean;
+  /** Its process died: it ends in an error. */
+  readonly isLost?: boolean;
   readonly cancelRequested: boolean;
   /** When the client last said how far it has read, in milliseconds since the epoch. */
   readonly acknowledgedAt: number;
@@ -189,7 +191,12 @@ export async function acknowledge(table: Table, id: string, atMs: number): Promi
 export async function endLostLog(table: Table, id: string, frame: string, after: number): Promise<boolean> {
   const key = { partition: partitionOf(id), sort: eventSort(after + 1) };
   const put = { type: 'put', key, attributes: { first: after + 1, frames: [frame] }, if: [{ row: 'absent' }] } as const;
-  const end = { type: 'update', key: headKey(id), set: { ended: true }, if: [{ attribute: 'ended', equals: false }] } as const;
+  const end = {
+    type: 'update',
+    key: headKey(id),
+    set: { ended: true, isLost: true },
+    if: [{ attribute: 'ended', equals: false }],
+  } as const;
   return table.writeAll([put, end]);
 }
 

@@ -18,6 +18,7 @@ import { GENERATION_HEADER, type RouteContext } from './route-context.ts';
 const LEASE_HEADER = 'x-penstock-lease';
 const STATUS_HEADER = 'x-penstock-status';
 const IDEMPOTENCY_HEADER = 'idempotency-key';
+const IDEMPOTENCY_SECONDS = 24 * 3600;
 
 export interface AnswerForm {
   readonly isStream: boolean;
@@ -46,12 +47,16 @@ export async function deliverAnswer(
   encode: (answer: Answer) => Promise<Response>,
 ): Promise<Response> {
   const generationId = room.ids.create('gen_');
-  const key = readIdempotencyKey(c);
-  if (key === undefined) return encode(await startAnswer(c, room, request, form, generationId, undefined));
+  const named = readIdempotencyKey(c);
+  const keptSeconds = named === undefined ? room.config.cacheSeconds : IDEMPOTENCY_SECONDS;
+  const isRepeatable = named !== undefined || (keptSeconds > 0 && form.isStored && isDeterministic(request));
+  if (!isRepeatable) return encode(await startAnswer(c, room, request, form, generationId, undefined));
   const { ownerId } = c.get('caller');
   const digest = await digestOf(c.req.path, await c.req.text());
+  // A header has no space in it: nobody can name this one.
+  const key = named ?? `same request ${digest}`;
   for (;;) {
-    const claim = await claimIdempotencyKey(room, ownerId, key, digest, generationId);
+    const claim = await claimIdempotencyKey(room, { ownerId, key, digest, generationId, keptSeconds });
     if (claim.isMine) {
       const release = () => releaseIdempotencyKey(room, ownerId, key, generationId);
       try {
@@ -183,6 +188,11 @@ function encodeStatus(generation: Generation): string {
   const { phase, position, etaSeconds } = generation.status();
   const status = { state: phase, ...(position > 0 ? { position } : {}), eta_seconds: etaSeconds ?? null };
   return `event: penstock.status\ndata: ${JSON.stringify(status)}\n\n`;
+}
+
+/** The same request has the same answer, as far as the model keeps its word. */
+function isDeterministic({ sampling }: GenerationRequest): boolean {
+  return sampling.temperature === 0 || sampling.seed !== undefined;
 }
 
 function readIdempotencyKey(c: RouteContext): string | undefined {

@@ -22,6 +22,10 @@ export async function replayAnswer(
 ): Promise<Response | undefined> {
   const head = await untilBegun(c, room, generationId, ownerId, key);
   if (head === undefined) return undefined;
+  if (head.isLost === true) {
+    await releaseIdempotencyKey(room, ownerId, key, generationId);
+    return undefined;
+  }
   if (head.form === 'stream') return followAnswer(c, room, generationId, 0);
   for await (const event of room.logs.follow(generationId, 0, lostWhole, c.req.raw.signal)) {
     if (event.frame === LOST) break;
@@ -41,7 +45,7 @@ async function untilBegun(
   generationId: string,
   ownerId: string,
   key: string,
-): Promise<Pick<LogHead, 'form' | 'ended'> | undefined> {
+): Promise<Pick<LogHead, 'form' | 'ended' | 'isLost'> | undefined> {
   const giveUpAt = room.clock.now() + room.config.queue.maxWaitMs;
   while (room.clock.now() < giveUpAt) {
     c.req.raw.signal.throwIfAborted();
@@ -104,6 +108,15 @@ export async function cancelGeneration(c: RouteContext, room: Room): Promise<Res
   const { ended } = await room.logs.head(id, c.get('caller').ownerId);
   if (!ended) await room.logs.cancel(id);
   return c.json({ id, object: 'generation', status: ended ? 'ended' : 'cancelling' });
+}
+
+/** `DELETE /v1/generations/{id}`: what it said is forgotten; its line in the ledger, which has no text, stays. */
+export async function deleteGeneration(c: RouteContext, room: Room): Promise<Response> {
+  const id = c.req.param('id') ?? '';
+  const { ended } = await room.logs.head(id, c.get('caller').ownerId);
+  if (!ended) throw new InvalidRequestError('This generation is still running. Cancel it first.', { code: 'generation_running' });
+  await room.logs.forget(id);
+  return c.json({ id, object: 'generation.deleted', deleted: true });
 }
 
 /** `POST /v1/generations/{id}/acknowledge`: renews the lease. */

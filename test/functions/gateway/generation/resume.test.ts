@@ -140,6 +140,38 @@ describe('resume', () => {
   });
 });
 
+describe('a stored answer', () => {
+  it('is forgotten when its owner says so, but not while it is made', async () => {
+    const endpoint = new ToyEndpoint(undefined, () => sleep(2));
+    const { one, other } = await twoGateways(endpoint);
+    const response = await one.complete({ stream: true, max_tokens: 40 });
+    const path = `/v1/generations/${generationOf(response)}`;
+    expect((await other.call('DELETE', path)).status).toBe(400);
+    await response.text();
+    expect((await other.call('DELETE', path)).status).toBe(200);
+    expect((await one.call('GET', `${path}/events`)).status).toBe(404);
+    expect(JSON.stringify(await one.table.list(`generation/${generationOf(response)}`))).toBe('[]');
+    expect(await one.usage()).toHaveLength(1);
+  });
+});
+
+describe('identical deterministic requests', () => {
+  it('are answered once while the answer is kept, for each key by itself', async () => {
+    const { one, other, unused } = await twoGateways(new ToyEndpoint(), { cacheSeconds: 60 });
+    const same = { stream: true, temperature: 0 };
+    const answers = await Promise.all(Array.from({ length: 20 }, () => one.complete(same)));
+    const bodies = new Set(await Promise.all(answers.map((answer) => answer.text())));
+    expect(bodies.size).toBe(1);
+    expect(bodies.has(await (await other.complete(same)).text())).toBe(true);
+    expect(unused.requests).toHaveLength(0);
+    expect(await one.usage()).toHaveLength(1);
+    await (await one.complete({ stream: true })).text(); // sampled, without a seed
+    await (await one.complete({ ...same, max_tokens: 3 })).text();
+    await (await one.complete(same, { key: (await one.createKey()).key })).text();
+    expect(await one.usage()).toHaveLength(4);
+  });
+});
+
 describe('Idempotency-Key', () => {
   const headers = { 'idempotency-key': 'order-1' };
 
