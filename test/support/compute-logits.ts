@@ -13,7 +13,7 @@ export async function computeLogits(model: ModelFolder, tokenIds: readonly numbe
   }
 }
 
-async function computeLogitsWith(
+export async function computeLogitsWith(
   decoder: Decoder,
   model: ModelFolder,
   tokenIds: readonly number[],

@@ -30,7 +30,7 @@ export async function startTinyContainer(
   const engine = await EngineClient.start({
     model,
     threads: 1,
-    profilePrefix: undefined,
+    profile: false,
     limits: { slots: 4, maxQueue: 16, kvTokens: 1024, prefillChunk: 16, prefixCacheBytes: 4 << 20, ...limits },
   });
   const embeddings = embeddingsFolder === undefined ? undefined : await EmbeddingClient.start({ folder: embeddingsFolder, threads: 1 });

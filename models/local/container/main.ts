@@ -7,6 +7,7 @@ import { loadTokenizer } from '../../../layers/tokenizer/index.ts';
 import { MODEL_FILES, openModelFolder } from '../convert/model-folder.ts';
 import { EmbeddingClient } from '../embeddings/embedding-client.ts';
 import { EngineClient } from '../engine/engine-client.ts';
+import type { StepTimes } from '../engine/step-profile.ts';
 import { SentenceError } from '../sentence-error.ts';
 import { createLog } from './log.ts';
 import { createContainerServer } from './server.ts';
@@ -34,7 +35,7 @@ async function serve(settings: ContainerSettings): Promise<void> {
     EngineClient.start({
       model,
       threads,
-      profilePrefix: undefined,
+      profile: settings.profile,
       limits: { slots, maxQueue, kvTokens, prefillChunk, prefixCacheBytes: settings.prefixCacheMb << 20 },
     }),
     settings.embeddingsFolder === undefined ? undefined : EmbeddingClient.start({ folder: settings.embeddingsFolder, threads }),
@@ -51,6 +52,11 @@ async function serve(settings: ContainerSettings): Promise<void> {
     log,
     { adaptersFolder: settings.adaptersFolder, embeddings },
   );
+  engine.onProfile = ({ prefill, decode }) => {
+    for (const [kind, times] of Object.entries({ prefill, decode })) {
+      if (times.steps > 0) log('info', `profile-${kind}`, perStep(times));
+    }
+  };
   void engine.gone.then((error) => {
     if (stopping) return;
     log('error', 'engine-failed', { reason: error.message });
@@ -81,4 +87,10 @@ async function serve(settings: ContainerSettings): Promise<void> {
     threads,
     milliseconds: Math.round(performance.now() - startedAt),
   });
+}
+
+/** Milliseconds of one step, on average. */
+function perStep({ steps, tokens, ...phases }: StepTimes): Record<string, number> {
+  const averages = Object.entries(phases).map(([phase, time]) => [`${phase}Ms`, Math.round((time / steps) * 1000) / 1000] as const);
+  return { steps, tokens, ...Object.fromEntries(averages) };
 }

@@ -27,8 +27,6 @@ export interface DecoderOutput {
 export interface DecoderOptions {
   /** Threads for one step. */
   readonly threads: number;
-  /** Writes onnxruntime's own trace to files with this prefix. */
-  readonly profilePrefix?: string;
 }
 
 /** Added to scores of empty cache positions: far below any score, and finite, so that a fully masked row has no NaN. */
@@ -125,7 +123,7 @@ export class Decoder {
   }
 }
 
-function createSession(path: string, { threads, profilePrefix }: DecoderOptions): Promise<InferenceSession> {
+function createSession(path: string, { threads }: DecoderOptions): Promise<InferenceSession> {
   return InferenceSession.create(path, {
     executionProviders: ['cpu'],
     intraOpNumThreads: threads,
@@ -134,7 +132,6 @@ function createSession(path: string, { threads, profilePrefix }: DecoderOptions)
     logSeverityLevel: 3,
     // Waiting threads spin only where another core shares the work; alone it would burn time for nothing.
     extra: { session: { intra_op: { allow_spinning: threads > 1 ? '1' : '0' } } },
-    ...(profilePrefix === undefined ? {} : { enableProfiling: true, profileFilePrefix: profilePrefix }),
   });
 }
 

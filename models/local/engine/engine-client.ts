@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
 import type { EngineEvent, EngineRequest, EngineStatus } from './engine.ts';
 import type { GrammarSpec } from './grammar.ts';
+import type { StepProfile } from './step-profile.ts';
 import type { FromWorker, ToWorker, WorkerOptions } from './worker-messages.ts';
 
 const NOTHING_RUNS: EngineStatus = { running: 0, waiting: 0, kvUsage: 0, preemptions: 0, prefixQueries: 0, prefixHits: 0 };
@@ -12,6 +13,8 @@ export type EngineListener = (event: EngineEvent) => void;
 export class EngineClient {
   readonly #worker: Worker;
   readonly #listeners = new Map<string, EngineListener>();
+  /** Hears where the time of steps went, when the worker was started with `profile`. */
+  onProfile: ((profile: StepProfile) => void) | undefined;
   readonly #checks = new Map<number, (problem: string | undefined) => void>();
   #checkCount = 0;
   #status: EngineStatus = NOTHING_RUNS;
@@ -22,6 +25,7 @@ export class EngineClient {
     this.#worker = worker;
     worker.on('message', (message: FromWorker) => {
       if (message.type === 'events') this.#deliver(message.events, message.status);
+      if (message.type === 'profile') this.onProfile?.(message.profile);
       if (message.type === 'checked') this.#checks.get(message.number)?.(message.problem);
     });
     this.gone = new Promise((resolve) => {

@@ -8,6 +8,7 @@ import { bucketFor, completeWindows, KvPool } from './kv-pool.ts';
 import { PrefixCache } from './prefix-cache.ts';
 import { readLogprobs, type SamplingParameters, sampleToken, type TokenLogprob } from './sampler.ts';
 import { Scheduler, type SchedulerLimits, type Step } from './scheduler.ts';
+import { type StepProfile, StepStopwatch } from './step-profile.ts';
 
 export interface EngineRequest {
   readonly id: string;
@@ -114,6 +115,7 @@ export class Engine {
   /** Leave the scheduler between steps only: a step that is being computed has its slots fixed. */
   readonly #leaving: RunningRequest[] = [];
   readonly #prefixes: PrefixCache;
+  readonly #stopwatch = new StepStopwatch();
   #prefixQueries = 0;
   #prefixHits = 0;
   #loop: Promise<void> | undefined;
@@ -127,6 +129,11 @@ export class Engine {
     this.#prefixes = new PrefixCache(limits.prefixCacheBytes);
     this.#emit = emit;
     this.#onIdle = onIdle;
+  }
+
+  /** Where the time of the steps since the last call went. */
+  takeProfile(): StepProfile {
+    return this.#stopwatch.take();
   }
 
   get status(): EngineStatus {
@@ -201,6 +208,7 @@ export class Engine {
   }
 
   async #compute(step: Step): Promise<void> {
+    this.#stopwatch.begin(step.type, step.type === 'prefill' ? step.count : step.ids.length);
     this.#carryOutMoves();
     if (step.type === 'prefill' && step.from === 0 && this.#restorePrefix(step.id, step.slot)) return;
     const ids = step.type === 'prefill' ? [step.id] : step.ids;
@@ -215,9 +223,11 @@ export class Engine {
     });
     for (const entry of running) this.#markStarted(entry, 0);
     const rows = this.#wantedRows(step, running);
+    this.#stopwatch.lap('caches');
     const output = await this.#decoder
       .run({ pool: this.#pool, firstSlot, sequences, rows, adapters: running.map(({ adapter }) => adapter) })
       .catch(() => undefined);
+    this.#stopwatch.lap('graph');
     if (output === undefined) {
       for (const id of ids) this.#end({ type: 'failed', id, reason: 'step-failed' });
       return;
@@ -225,7 +235,18 @@ export class Engine {
     const { logits, newRows } = output;
     for (const [i, { cached }] of sequences.entries()) this.#pool.write(firstSlot + i, cached, newRows, i, newTokens);
     this.#scheduler.complete(step);
+    this.#stopwatch.lap('write');
+    await this.#sampleStep(step, running, firstSlot, rows, logits);
+    this.#stopwatch.lap('sample');
+  }
 
+  async #sampleStep(
+    step: Step,
+    running: readonly RunningRequest[],
+    firstSlot: number,
+    rows: readonly number[],
+    logits: Float32Array,
+  ): Promise<void> {
     const row = (index: number) => logits.subarray(index * this.#decoder.vocabularySize, (index + 1) * this.#decoder.vocabularySize);
     if (step.type === 'decode') {
       for (const [i, entry] of running.entries()) await this.#sample(entry, row(i), i);

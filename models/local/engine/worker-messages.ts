@@ -1,12 +1,14 @@
 import type { ModelFolder } from '../convert/model-folder.ts';
 import type { EngineEvent, EngineLimits, EngineRequest, EngineStatus } from './engine.ts';
 import type { GrammarSpec } from './grammar.ts';
+import type { StepProfile } from './step-profile.ts';
 
 export interface WorkerOptions {
   readonly model: ModelFolder;
   readonly limits: EngineLimits;
   readonly threads: number;
-  readonly profilePrefix: string | undefined;
+  /** Say every few seconds where the time of steps goes. */
+  readonly profile: boolean;
 }
 
 export type ToWorker =
@@ -22,4 +24,5 @@ export type FromWorker =
   /** Answers a grammar or an adapter by its number; `problem` is `undefined` for one that can be used. */
   | { readonly type: 'checked'; readonly number: number; readonly problem: string | undefined }
   | { readonly type: 'ready' }
+  | { readonly type: 'profile'; readonly profile: StepProfile }
   | { readonly type: 'events'; readonly events: readonly EngineEvent[]; readonly status: EngineStatus };

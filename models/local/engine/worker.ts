@@ -12,9 +12,10 @@ import type { FromWorker, ToWorker, WorkerOptions } from './worker-messages.ts';
 
 const port = parentPort;
 if (port === null) throw new Error('worker.ts runs as a worker thread only');
-const { model, limits, threads, profilePrefix } = workerData as WorkerOptions; // passed by EngineClient
+const { model, limits, threads, profile } = workerData as WorkerOptions; // passed by EngineClient
 
-const decoder = await Decoder.load(model, { threads, ...(profilePrefix === undefined ? {} : { profilePrefix }) });
+const decoder = await Decoder.load(model, { threads });
+const PROFILE_INTERVAL_MS = 5000;
 let events: EngineEvent[] = [];
 let flushIsPlanned = false;
 const grammars = new Grammars(loadTokenizer(await readFile(join(model.path, MODEL_FILES.vocabulary))), model.config.stopTokenIds);
@@ -73,4 +74,5 @@ port.on('message', async (message: ToWorker) => {
       port.close();
   }
 });
+if (profile) setInterval(() => post({ type: 'profile', profile: engine.takeProfile() }), PROFILE_INTERVAL_MS).unref();
 post({ type: 'ready' });

@@ -2,8 +2,9 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import type { ModelFolder } from '../../../../models/local/convert/model-folder.ts';
+import { Decoder } from '../../../../models/local/engine/decoder.ts';
 import { divergence, greatestDifference, logSumExp } from '../../../support/compare-logits.ts';
-import { computeLogits } from '../../../support/compute-logits.ts';
+import { computeLogitsWith } from '../../../support/compute-logits.ts';
 import { openRealModel } from '../../../support/real-model.ts';
 import { ENGINE_FIXTURES } from '../../../support/tiny-model.ts';
 
@@ -41,8 +42,10 @@ describe('SmolLM2-135M-Instruct', () => {
 
   it('computes the logits of the independent forward pass at accuracy level 1, and nearly its distributions when it serves', async () => {
     const divergences: number[] = [];
+    const [exactly, fastly] = await Promise.all([exact, fast].map((model) => Decoder.load(model, { threads: 1 })));
+    if (exactly === undefined || fastly === undefined) throw new Error('two decoders were loaded');
     for (const { tokenIds, lastRow, rows } of oracle) {
-      const exactRows = await computeLogits(exact, tokenIds, 64);
+      const exactRows = await computeLogitsWith(exactly, exact, tokenIds, 64);
       for (const [i, expected] of rows.entries()) {
         const row = exactRows[i] ?? new Float32Array();
         const sampled = Float32Array.from({ length: expected.length - 1 }, (_, k) => row[k * SAMPLED_EVERY] ?? Number.NaN);
@@ -50,9 +53,10 @@ describe('SmolLM2-135M-Instruct', () => {
         expect(Math.abs(logSumExp(row) - (expected[0] ?? Number.NaN))).toBeLessThanOrEqual(0.001);
       }
       expect(greatestDifference(exactRows.at(-1) ?? new Float32Array(), lastRow)).toBeLessThanOrEqual(0.001);
-      const fastRows = await computeLogits(fast, tokenIds, 64);
+      const fastRows = await computeLogitsWith(fastly, fast, tokenIds, 64);
       divergences.push(...exactRows.map((row, i) => divergence(row, fastRows[i] ?? new Float32Array())));
     }
+    await Promise.all([exactly.dispose(), fastly.dispose()]);
     const mean = divergences.reduce((sum, value) => sum + value, 0) / divergences.length;
     expect(mean).toBeLessThanOrEqual(0.01);
   }, 120_000);
