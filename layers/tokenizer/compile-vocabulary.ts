@@ -87,8 +87,7 @@ export function compileVocabulary(source: VocabularySource): Uint8Array {
   const idBits = idBitsFor(tokens.length);
   const pairHash = (id: number) => hashPair(mergePairs[id * 2] as number, mergePairs[id * 2 + 1] as number);
   const classes = buildCharacterClasses(settings.preTokenizer === 'gpt2-digits' ? UNICODE_17_NUMBERS : []);
-  const byId = [...pieces].sort((a, b) => a - b).map((id) => ranks[id] as number);
-  const inRankOrder = byId.every((rank, index) => index === 0 || rank === 0 || rank > (byId[index - 1] as number));
+  const inRankOrder = areInRankOrder(merged, ranks, byteTokens);
   const controlTokens = source.controlTokens.map(({ id, special }) => id * 2 + (special ? 1 : 0)).sort((a, b) => a - b);
   return writeVocabulary({
     settings: { ...settings, longestToken: pieces.reduce((longest, id) => Math.max(longest, tokens[id]?.length ?? 0), 1) },
@@ -107,6 +106,14 @@ export function compileVocabulary(source: VocabularySource): Uint8Array {
     classBlocks: classes.blocks,
     classRows: classes.rows,
   });
+}
+
+/** Whether ids can stand for ranks: single bytes first, then every merged token in the order of its merge. */
+function areInRankOrder(merged: readonly number[], ranks: Uint32Array, byteTokens: Uint32Array): boolean {
+  const lastByte = byteTokens.reduce((last, id) => (id === NO_TOKEN ? last : Math.max(last, id)), 0);
+  return merged.every(
+    (id, index) => id > lastByte && (index === 0 || (ranks[id] as number) > (ranks[merged[index - 1] as number] as number)),
+  );
 }
 
 /** Every piece with its hash, and every beginning of a piece that is none, under the id after the last. */
