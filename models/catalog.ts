@@ -28,6 +28,8 @@ const targetSchema = v.strictObject({
   name: v.pipe(v.string(), v.nonEmpty()),
   inferenceComponent: v.optional(v.string()),
   variant: v.optional(v.string()),
+  /** AWS region, when it is another than the gateway's: such a target stands in when those of the own region cannot answer. */
+  region: v.optional(v.pipe(v.string(), v.regex(/^[a-z]{2}(-[a-z]+)+-\d$/, 'must be a region such as eu-west-1'))),
   /** Share of the requests; 1 when not given, 0 for one that only stands by. */
   weight: v.optional(v.pipe(v.number(), v.minValue(0))),
 });

@@ -37,22 +37,32 @@ const STALLED = Symbol('stalled');
  */
 export function createSageMakerEndpoint(options: SageMakerEndpointOptions = {}): Endpoint & { close(): void } {
   const { firstBytesTimeoutMs = 120_000, pauseTimeoutMs = 30_000 } = options;
-  const client = new SageMakerRuntimeClient({
-    maxAttempts: 1,
-    requestHandler: {
-      connectionTimeout: CONNECT_TIMEOUT_MS,
-      httpAgent: { keepAlive: true, maxSockets: MAX_SOCKETS },
-      httpsAgent: { keepAlive: true, maxSockets: MAX_SOCKETS },
-    },
-    ...options.client,
-  });
+  const createClient = (region: string | undefined) =>
+    new SageMakerRuntimeClient({
+      maxAttempts: 1,
+      requestHandler: {
+        connectionTimeout: CONNECT_TIMEOUT_MS,
+        httpAgent: { keepAlive: true, maxSockets: MAX_SOCKETS },
+        httpsAgent: { keepAlive: true, maxSockets: MAX_SOCKETS },
+      },
+      ...options.client,
+      ...(region === undefined ? {} : { region }),
+    });
+  const client = createClient(undefined);
+  const elsewhere = new Map<string, SageMakerRuntimeClient>();
+  const clientIn = (region: string | undefined): SageMakerRuntimeClient => {
+    if (region === undefined) return client;
+    const known = elsewhere.get(region) ?? createClient(region);
+    elsewhere.set(region, known);
+    return known;
+  };
 
   /** One answer in one piece: SageMaker gives it a minute. */
-  async function invokeWhole(input: InvokeEndpointCommandInput, signal: AbortSignal): Promise<string> {
+  async function invokeWhole(input: InvokeEndpointCommandInput, region: string | undefined, signal: AbortSignal): Promise<string> {
     signal.throwIfAborted();
     const stop = new AbortController();
     const command = new InvokeEndpointCommand(input);
-    const send = () => client.send(command, { abortSignal: AbortSignal.any([signal, stop.signal]) });
+    const send = () => clientIn(region).send(command, { abortSignal: AbortSignal.any([signal, stop.signal]) });
     try {
       const output = await within(firstBytesTimeoutMs, stop, onFreshConnection(send, signal));
       return new TextDecoder().decode(output.Body);
@@ -75,7 +85,7 @@ export function createSageMakerEndpoint(options: SageMakerEndpointOptions = {}):
       let reader: AnswerReader | undefined;
       let whole = false;
       try {
-        const output = await within(firstBytesTimeoutMs, stop, send(client, request, stop.signal));
+        const output = await within(firstBytesTimeoutMs, stop, send(clientIn(request.target.region), request, stop.signal));
         reader = new AnswerReader({ contentType: output.ContentType ?? '', endpointName, topLogprobs: request.topLogprobs });
         const parts = partsOf(output);
         for (let limitMs = firstBytesTimeoutMs; ; limitMs = reader.done ? GOODBYE_MS : pauseTimeoutMs) {
@@ -100,12 +110,14 @@ export function createSageMakerEndpoint(options: SageMakerEndpointOptions = {}):
       yield* reader.finish();
     },
     async score(request, signal) {
-      return readScores(await invokeWhole(encodeScoring(request), signal), request);
+      return readScores(await invokeWhole(encodeScoring(request), request.target.region, signal), request);
     },
     async embed(request, signal) {
-      return readEmbeddings(await invokeWhole(encodeEmbedding(request), signal), request);
+      return readEmbeddings(await invokeWhole(encodeEmbedding(request), request.target.region, signal), request);
     },
-    close: () => client.destroy(),
+    close() {
+      for (const each of [client, ...elsewhere.values()]) each.destroy();
+    },
   };
 }
 

@@ -14,6 +14,8 @@ export interface EndpointTarget {
   /** A LoRA adapter that the endpoint has loaded. The container picks by this name, never by a `model` field. */
   readonly adapter?: string;
   readonly variant?: string;
+  /** Where it runs, when not in the gateway's own region. */
+  readonly region?: string;
 }
 
 /** One answer to generate: token ids in, token ids out. */

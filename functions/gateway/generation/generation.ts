@@ -7,7 +7,7 @@ import type { Caller } from '../keys/caller.ts';
 import type { RateLimits } from '../keys/limit-answers.ts';
 import { costOf, type Hold, type Meters, type Price } from '../keys/meters.ts';
 import { chooseTarget, type WeightedTarget } from '../routing/choose-target.ts';
-import type { TargetHealth } from '../routing/target-health.ts';
+import { nameOf, type TargetHealth } from '../routing/target-health.ts';
 import type { Clock, Endpoint, EndpointEvent, EndpointRequest, EndpointTarget, Log } from '../services.ts';
 import type { CapacityQueue, Ticket } from './capacity-queue.ts';
 import type { Ledger } from './ledger.ts';
@@ -240,10 +240,10 @@ export class Generation {
       throw new EndpointUnavailableError('broken', target.endpointName);
     } catch (error) {
       signal.throwIfAborted();
-      const failure = classify(error);
+      const failure = this.#spillOver(classify(error), target);
       this.#failure = error instanceof Error ? error : new Error('the endpoint failed', { cause: error });
       if (failure === 'broken') {
-        health.failed(target, clock.now());
+        if (classify(error) === 'broken') health.failed(target, clock.now());
         this.#failedTargets.push(target);
       }
       if (failure !== 'capacity' && this.#waitedInLine) {
@@ -262,6 +262,15 @@ export class Generation {
       health.ended(target);
       stop.abort();
     }
+  }
+
+  /** One target is full: another that this answer has not met may not be. Only when all are, it waits. */
+  #spillOver(failure: CallFailure, target: EndpointTarget): CallFailure {
+    if (failure !== 'capacity') return failure;
+    const met = new Set([...this.#failedTargets, target].map(nameOf));
+    if (this.#plan.targets.some((other) => !met.has(nameOf(other)))) return 'broken';
+    this.#failedTargets.length = 0;
+    return 'capacity';
   }
 
   async #waitInLine(signal: AbortSignal): Promise<void> {

@@ -59,12 +59,13 @@ export function targetsOf({ served: { endpoint, alternatives = [] } }: LoadedMod
   return [endpoint, ...alternatives].map(readTarget);
 }
 
-function readTarget({ name, weight = 1, inferenceComponent, variant }: LoadedModel['served']['endpoint']): WeightedTarget {
+function readTarget({ name, weight = 1, inferenceComponent, variant, region }: LoadedModel['served']['endpoint']): WeightedTarget {
   return {
     endpointName: name,
     weight,
     ...(inferenceComponent === undefined ? {} : { inferenceComponent }),
     ...(variant === undefined ? {} : { variant }),
+    ...(region === undefined ? {} : { region }),
   };
 }
 

@@ -1,7 +1,8 @@
 /**
  * Which endpoint answers. A prompt goes where its beginning was computed before: rendezvous hashing over the hash chain of its token blocks
  * gives the same target for the same prefix in every process, without a router that remembers. Affinity yields to load: a target that has more
- * than its share under way is passed over (bounded load), and one whose circuit is open or that failed this very answer comes last.
+ * than its share under way is passed over (bounded load), and one whose circuit is open or that failed this very answer comes last. Targets in
+ * other regions stand in when those of the own region do not answer.
  * Thaler and Ravishankar 1998 (rendezvous), Mirrokni et al. 2018 (bounded loads).
  */
 import type { EndpointTarget } from '../services.ts';
@@ -24,7 +25,6 @@ export function chooseTarget(
   health: TargetHealth,
   request: {
     readonly promptTokenIds: readonly number[];
-    readonly session?: string;
     readonly tried: readonly EndpointTarget[];
     readonly nowMs: number;
   },
@@ -35,7 +35,7 @@ export function chooseTarget(
   const tried = new Set(request.tried.map(nameOf));
   const total = targets.reduce((sum, target) => sum + health.of(target).outstanding, 0) + 1;
   const weights = targets.reduce((sum, target) => sum + target.weight, 0);
-  const key = request.session ?? prefixKey(request.promptTokenIds);
+  const key = prefixKey(request.promptTokenIds);
   const ranked = targets
     .map((target) => {
       const share = weights === 0 ? 1 / targets.length : target.weight / weights;
@@ -43,6 +43,7 @@ export function chooseTarget(
         target,
         tries: tried.has(nameOf(target)) ? 1 : 0,
         unfit: health.isOpen(target, request.nowMs) || target.weight === 0 ? 1 : 0,
+        isRemote: target.region === undefined ? 0 : 1,
         overloaded: health.of(target).outstanding + 1 > Math.ceil(BOUND * share * total) ? 1 : 0,
         // Weighted rendezvous: -weight / ln(uniform) is the largest for a target in proportion to its weight.
         score: target.weight === 0 ? 0 : -target.weight / Math.log(hashToUnit(`${key}|${nameOf(target)}`)),
@@ -52,6 +53,7 @@ export function chooseTarget(
     .sort(
       (one, other) =>
         one.unfit + one.tries - (other.unfit + other.tries) ||
+        one.isRemote - other.isRemote ||
         one.overloaded - other.overloaded ||
         (one.overloaded === 1 ? one.load - other.load : 0) ||
         other.score - one.score,

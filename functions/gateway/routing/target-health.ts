@@ -51,6 +51,6 @@ export class TargetHealth {
   }
 }
 
-export function nameOf({ endpointName, inferenceComponent = '', variant = '', adapter = '' }: EndpointTarget): string {
-  return [endpointName, inferenceComponent, variant, adapter].join('/');
+export function nameOf({ endpointName, inferenceComponent = '', variant = '', adapter = '', region = '' }: EndpointTarget): string {
+  return [region, endpointName, inferenceComponent, variant, adapter].join('/');
 }

@@ -105,6 +105,15 @@ describe('from zero to warm', () => {
     expect(await gateway.usage()).toMatchObject([{ status: 'failed', prompt_tokens: 0, completion_tokens: 0 }]);
   });
 
+  it('asks another target that has room before it waits', async () => {
+    const endpoint = new ToyEndpoint((request) => (request.target.region === undefined ? { after: 0, error: noCapacity() } : undefined));
+    const gateway = await createGenerationGateway(endpoint, { alternatives: [{ name: 'penstock-gpt', region: 'eu-west-1' }] });
+    const { text, error } = await readStream(await gateway.complete({ stream: true }));
+    expect(error).toBeUndefined();
+    expect(text).not.toBe('');
+    expect(endpoint.requests.map((request) => request.target.region)).toEqual([undefined, 'eu-west-1']);
+  });
+
   it('lets a client leave the line', async () => {
     const { endpoint } = coldEndpoint();
     const gateway = await createGenerationGateway(endpoint);

@@ -50,6 +50,24 @@ describe('prefix affinity', () => {
   });
 });
 
+describe('regions', () => {
+  it('are left only when no target of the own one is fit', () => {
+    const among = [
+      { endpointName: 'here', weight: 1 },
+      { endpointName: 'there', weight: 1, region: 'eu-west-1' },
+    ];
+    const [here, there] = among;
+    fc.assert(
+      fc.property(conversation, fc.nat(20), (prompt, load) => {
+        const health = new TargetHealth();
+        for (let n = 0; n < load && here !== undefined; n += 1) health.began(here);
+        expect(choose(prompt, health, among)).toBe(here);
+        expect(choose(prompt, health, among, here === undefined ? [] : [here])).toBe(there);
+      }),
+    );
+  });
+});
+
 describe('load and health', () => {
   it('never lets one target have more than its share and a quarter, however hot its prefix is', () => {
     fc.assert(
