@@ -24,6 +24,8 @@ export class Choice {
   #promptPositions: readonly PositionLogprobs[] = [];
   #generated = 0;
   #textLength = 0;
+  #logprobSum = 0;
+  readonly #wantsLogprobs: boolean;
   /** Prompt tokens that a prefix cache held. */
   cachedTokens = 0;
   isFinished = false;
@@ -33,6 +35,7 @@ export class Choice {
     this.promptTokenIds = request.promptTokenIds;
     this.#body = body;
     this.#tokenizer = tokenizer;
+    this.#wantsLogprobs = body.logprobs !== undefined && body.logprobs !== null;
     const stop = (typeof body.stop === 'string' ? [body.stop] : (body.stop ?? [])).filter((text) => text !== '');
     this.#detokenizer = createDetokenizer(tokenizer, {
       stop,
@@ -41,6 +44,11 @@ export class Choice {
     });
     // As vLLM: with ids in the answer there is no echo.
     if (body.echo && !body.return_token_ids) this.#echo = { text: tokenizer.decode(request.promptTokenIds), logprobs: null };
+  }
+
+  /** Log-probability per token: what `best_of` ranks by. */
+  get meanLogprob(): number {
+    return this.#logprobSum / Math.max(1, this.#generated);
   }
 
   get generatedTokens(): number {
@@ -81,7 +89,9 @@ export class Choice {
       const pushed = isStopToken ? { text: '', textOffset: this.#textLength } : this.#detokenizer.push(tokenId);
       text += pushed.text;
       const position = event.logprobs[i];
-      if (position !== undefined) logprobs = joinLogprobs(logprobs, this.#shapeLogprobs([position], [pushed.textOffset]));
+      this.#logprobSum += position?.sampled.logprob ?? 0;
+      if (position !== undefined && this.#wantsLogprobs)
+        logprobs = joinLogprobs(logprobs, this.#shapeLogprobs([position], [pushed.textOffset]));
       if (!('stop' in pushed) || pushed.stop === undefined) continue;
       this.isFinished = true;
       stopReason = pushed.stop;
@@ -101,7 +111,7 @@ export class Choice {
     const echo = this.#echo;
     if (echo === undefined) return part;
     this.#echo = undefined;
-    const logprobs = this.#body.logprobs === undefined || this.#body.logprobs === null ? null : this.#promptAsLogprobs();
+    const logprobs = this.#wantsLogprobs ? this.#promptAsLogprobs() : null;
     return { ...part, text: echo.text + part.text, logprobs: joinLogprobs(logprobs, part.logprobs) };
   }
 

@@ -30,19 +30,20 @@ export function planCompletion(
   createId: () => string,
 ): PlannedChoice[] {
   const greedy = body.temperature < 1e-5;
-  if (greedy && body.n > 1) {
-    throw new InvocationError(`n must be 1 when using greedy sampling, got ${body.n}.`, { param: 'n' });
+  if (greedy && (body.best_of ?? body.n) > 1) {
+    throw new InvocationError(`n must be 1 when using greedy sampling, got ${body.best_of ?? body.n}.`, { param: 'n' });
   }
   if (body.stream && body.prompt_logprobs !== undefined && body.prompt_logprobs !== null) {
     throw new InvocationError('`prompt_logprobs` are not available when `stream=True`.', { param: 'prompt_logprobs' });
   }
-  refuseUnsupported(body);
+  checkBestOf(body);
   const prompts = readPrompts(body.prompt, model.tokenizer);
   const seed = body.seed === undefined || body.seed === null ? randomBytes(8).readBigInt64LE() : BigInt(body.seed);
   return prompts.flatMap((promptTokenIds, promptIndex) => {
     const maxTokens = checkLengths(promptTokenIds, body.max_tokens, model);
-    return Array.from({ length: body.n }, (_, sibling) => ({
-      index: promptIndex * body.n + sibling,
+    const candidates = body.best_of ?? body.n;
+    return Array.from({ length: candidates }, (_, sibling) => ({
+      index: promptIndex * candidates + sibling,
       request: {
         id: createId(),
         promptTokenIds,
@@ -62,7 +63,8 @@ export function planCompletion(
           logitBias: new Map(Object.entries(body.logit_bias ?? {}).map(([id, bias]) => [Number(id), bias])),
           allowedTokenIds: body.allowed_token_ids ?? undefined,
         },
-        logprobs: body.logprobs ?? undefined,
+        // Candidates are ranked by them.
+        logprobs: body.logprobs ?? (candidates > body.n ? 0 : undefined),
         promptLogprobs: body.prompt_logprobs ?? (body.echo ? (body.logprobs ?? undefined) : undefined),
         priority: body.priority,
         cacheSalt: body.cache_salt ?? '',
@@ -73,10 +75,10 @@ export function planCompletion(
   });
 }
 
-function refuseUnsupported(body: CompletionInvocation): void {
-  if (body.best_of !== undefined && body.best_of !== null && body.best_of !== body.n) {
-    throw new InvocationError('best_of must equal n.', { param: 'best_of' });
-  }
+function checkBestOf(body: CompletionInvocation): void {
+  const bestOf = body.best_of ?? body.n;
+  if (bestOf < body.n) throw new InvocationError(`best_of must be at least n, got ${bestOf}.`, { param: 'best_of' });
+  if (bestOf > body.n && body.stream) throw new InvocationError('best_of cannot be streamed.', { param: 'best_of' });
 }
 
 function readPrompts(prompt: CompletionInvocation['prompt'], tokenizer: Tokenizer): readonly (readonly number[])[] {

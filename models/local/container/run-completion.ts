@@ -124,10 +124,11 @@ export async function answerCompletion(run: CompletionRun): Promise<CompletionAn
   });
   return {
     ...envelope(run),
-    choices: choices.map((choice) => {
+    choices: keepBest(choices, body).map((choice, index) => {
       const part = parts.get(choice) ?? NOTHING;
       return {
         ...shapeChoice(choice, part),
+        index,
         finish_reason: part.finishReason ?? 'length',
         token_ids: body.return_token_ids ? part.tokenIds : null,
         prompt_logprobs: choice.promptLogprobs,
@@ -137,6 +138,13 @@ export async function answerCompletion(run: CompletionRun): Promise<CompletionAn
     usage: usageOf(choices),
     system_fingerprint: SYSTEM_FINGERPRINT,
   };
+}
+
+/** The `n` likeliest of each prompt's `best_of` candidates, best first; all of them, in order, without `best_of`. */
+function keepBest(choices: readonly Choice[], { n, best_of: bestOf }: CompletionInvocation): readonly Choice[] {
+  if (!bestOf || bestOf === n) return choices;
+  const prompts = Array.from({ length: choices.length / bestOf }, (_, i) => choices.slice(i * bestOf, (i + 1) * bestOf));
+  return prompts.flatMap((candidates) => candidates.toSorted((a, b) => b.meanLogprob - a.meanLogprob).slice(0, n));
 }
 
 const NOTHING: ChoicePart = { text: '', tokenIds: [], logprobs: null, finishReason: 'length', stopReason: null };

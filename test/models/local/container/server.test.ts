@@ -150,6 +150,22 @@ describe('POST /invocations', () => {
     expect(whole.usage).toMatchObject({ prompt_tokens: 6, completion_tokens: 12 });
   });
 
+  it('returns the likeliest of best_of candidates and counts them all', async () => {
+    const sampled = { ...GREEDY, temperature: 1.5, max_tokens: 6, seed: 20 };
+    const { answer: all } = await complete({ ...sampled, n: 5, logprobs: 0 });
+    const mean = (values: readonly (number | null)[] = []) => values.reduce<number>((sum, value) => sum + (value ?? 0), 0) / values.length;
+    const ranked = all.choices.toSorted((a, b) => mean(b.logprobs?.token_logprobs) - mean(a.logprobs?.token_logprobs));
+    const { answer } = await complete({ ...sampled, n: 2, best_of: 5 });
+    expect(answer.choices.map(({ token_ids }) => token_ids)).toEqual(ranked.slice(0, 2).map(({ token_ids }) => token_ids));
+    expect(answer.choices.map(({ index, logprobs }) => [index, logprobs])).toEqual([
+      [0, null],
+      [1, null],
+    ]);
+    expect(answer.usage.completion_tokens).toBe(30);
+    expect((await complete({ ...sampled, n: 2, best_of: 1 })).status).toBe(400);
+    expect((await complete({ ...sampled, n: 1, best_of: 2, stream: true })).status).toBe(400);
+  });
+
   it('continues a sampled answer exactly from its prompt and emitted ids', async () => {
     const sampled = { ...GREEDY, temperature: 1, top_p: 0.95, seed: 42, max_tokens: 24 };
     const { answer } = await complete(sampled);
