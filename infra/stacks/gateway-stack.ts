@@ -52,6 +52,7 @@ export class GatewayStack extends Stack {
       environment: {
         PENSTOCK_TOKENIZERS: '/opt/tokenizers',
         PENSTOCK_SAFETY_WEIGHTS: '/opt/safety/weights/linear-heads.bin',
+        ...(settings.domain === undefined ? {} : { PENSTOCK_PUBLIC_ORIGIN: `https://${settings.domain.name}` }),
         PENSTOCK_TABLE: tableName(settings),
         PENSTOCK_ORIGIN_SECRET_ARN: this.#secretArn(originSecretName(settings)),
         PENSTOCK_API_KEY_ARN: this.#secretArn(firstApiKeyName(settings)),

@@ -119,6 +119,8 @@ export interface LambdaRuntimeApi {
   /** Resolves when a runtime could not load its function. */
   readonly initFailure: Promise<InvocationFailure>;
   readonly initError: InvocationFailure | undefined;
+  /** Resolves when the function is ready for its first event, or fails when it ends before. */
+  readonly idle: Promise<void>;
   /** Fails what was invoked and what will be: the function's process is gone. */
   lose(reason: Error): void;
   close(): void;
@@ -132,6 +134,8 @@ export async function startLambdaRuntimeApi(): Promise<LambdaRuntimeApi> {
   let lost: Error | undefined;
   let initError: InvocationFailure | undefined;
   const initFailure = Promise.withResolvers<InvocationFailure>();
+  const ready = Promise.withResolvers<void>();
+  ready.promise.catch(() => undefined);
   let count = 0;
 
   const hand = (invocation: Invocation, response: ServerResponse) => {
@@ -147,6 +151,7 @@ export async function startLambdaRuntimeApi(): Promise<LambdaRuntimeApi> {
   const server = createServer((request, response) => {
     const path = request.url?.replace('/2018-06-01/runtime/', '') ?? '';
     if (path === 'invocation/next') {
+      ready.resolve();
       const next = queue.shift();
       if (next === undefined) idle.push(response);
       else hand(next, response);
@@ -172,6 +177,7 @@ export async function startLambdaRuntimeApi(): Promise<LambdaRuntimeApi> {
   return {
     address: `127.0.0.1:${port}`,
     initFailure: initFailure.promise,
+    idle: ready.promise,
     get initError() {
       return initError;
     },
@@ -187,6 +193,7 @@ export async function startLambdaRuntimeApi(): Promise<LambdaRuntimeApi> {
     },
     lose(reason) {
       lost = reason;
+      ready.reject(reason);
       for (const invocation of all) invocation.lose(reason);
     },
     close() {

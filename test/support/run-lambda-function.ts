@@ -13,11 +13,15 @@ export interface RunningFunction {
 }
 
 /** The environment is exactly what is given, as in Lambda: nothing of this process leaks in. */
-export async function runLambdaFunction(folder: string, environment: Readonly<Record<string, string>>): Promise<RunningFunction> {
+export async function runLambdaFunction(
+  folder: string,
+  environment: Readonly<Record<string, string>>,
+  handler = 'index.handler',
+): Promise<RunningFunction> {
   const api = await startLambdaRuntimeApi();
   const runtime = fileURLToPath(new URL('lambda-runtime.ts', import.meta.url));
   const child = spawn(process.execPath, [runtime], {
-    env: { ...environment, AWS_LAMBDA_RUNTIME_API: api.address, LAMBDA_TASK_ROOT: folder, _HANDLER: 'index.handler' },
+    env: { ...environment, AWS_LAMBDA_RUNTIME_API: api.address, LAMBDA_TASK_ROOT: folder, _HANDLER: handler },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   let text = '';

@@ -30,9 +30,9 @@ beforeAll(async () => {
 });
 
 afterAll(async () => {
-  await runtime[Symbol.asyncDispose]();
-  await container[Symbol.asyncDispose]();
-  await rm(folder, { recursive: true });
+  await runtime?.[Symbol.asyncDispose]();
+  await container?.[Symbol.asyncDispose]();
+  await rm(folder, { recursive: true, force: true });
 });
 
 interface Web extends AsyncDisposable {

@@ -1,0 +1,124 @@
+/**
+ * `node test/bench/cold-start.ts [--rounds N]`: what a cold start of the event function costs, beside a function that only says hello, in the
+ * same runtime and in turns. From the start of the process: until the function is ready for its first event, and until the first byte of its
+ * first streamed answer has reached Lambda, the endpoint's own time included (a recorded container, which answers at once). CPU is user and
+ * system time of the process, from /proc.
+ */
+import { createHash } from 'node:crypto';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import { bundleFunction } from '../../functions/bundle.ts';
+import { functionUrlEvent } from '../support/lambda-runtime-api.ts';
+import { runLambdaFunction } from '../support/run-lambda-function.ts';
+import { startTestRuntime, TEST_CREDENTIALS, TEST_REGION } from '../support/sagemaker-runtime.ts';
+import { replay, startScriptedContainer } from '../support/scripted-container.ts';
+import { loadRecording } from '../support/vllm-recordings.ts';
+
+interface Sample {
+  readonly readyMs: number;
+  readonly readyCpuMs: number;
+  readonly firstByteMs: number;
+  readonly firstByteCpuMs: number;
+  readonly rssMb: number;
+}
+
+const HELLO = `export const handler = awslambda.streamifyResponse(async (event, stream) => {
+  const out = awslambda.HttpResponseStream.from(stream, { statusCode: 200, headers: {}, cookies: [] });
+  out.write('hello');
+  await new Promise((resolve) => out.end(resolve));
+});`;
+
+const KEY = 'sk-bench-0123456789';
+const TICK_MS = 10; // Linux counts CPU in hundredths of a second
+
+const rounds = Number(parseArgs({ options: { rounds: { type: 'string', default: '9' } } }).values.rounds);
+const folder = await mkdtemp(join(tmpdir(), 'penstock-cold-start-'));
+const container = await startScriptedContainer();
+container.play(replay(loadRecording('stream-length')));
+const runtime = await startTestRuntime({
+  endpoints: { 'penstock-gpt': { inferenceComponents: { 'smollm2-135m-instruct': { containers: [container.url] } } } },
+});
+const environment = {
+  AWS_REGION: TEST_REGION,
+  AWS_ACCESS_KEY_ID: TEST_CREDENTIALS.accessKeyId,
+  AWS_SECRET_ACCESS_KEY: TEST_CREDENTIALS.secretAccessKey,
+  AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME: runtime.url,
+  PENSTOCK_API_KEY_HASHES: createHash('sha256').update(KEY).digest('hex'),
+  PENSTOCK_TOKENIZERS: fileURLToPath(new URL('../../models/tokenizers', import.meta.url)),
+  PENSTOCK_SAFETY_WEIGHTS: fileURLToPath(new URL('../../models/safety/weights/linear-heads.bin', import.meta.url)),
+};
+const event = functionUrlEvent('POST', '/v1/completions', {
+  headers: { authorization: `Bearer ${KEY}`, 'content-type': 'application/json' },
+  body: JSON.stringify({ model: 'smollm2-135m-instruct', prompt: 'The capital of France is', max_tokens: 8, temperature: 0, stream: true }),
+});
+
+try {
+  const gateway = join(folder, 'gateway');
+  const bytes = await bundleFunction('event-function', gateway);
+  await writeFile(join(folder, 'hello.mjs'), HELLO);
+  const samples: { gateway: Sample[]; hello: Sample[] } = { gateway: [], hello: [] };
+  for (let round = 0; round <= rounds; round += 1) {
+    const pair = { hello: await measure(folder, 'hello'), gateway: await measure(gateway, 'index') };
+    if (round === 0) continue; // fills the file cache
+    samples.hello.push(pair.hello);
+    samples.gateway.push(pair.gateway);
+  }
+  report(bytes, samples.gateway, samples.hello);
+} finally {
+  await runtime[Symbol.asyncDispose]();
+  await container[Symbol.asyncDispose]();
+  await rm(folder, { recursive: true });
+}
+
+async function measure(root: string, file: string): Promise<Sample> {
+  const startedAt = performance.now();
+  const running = await runLambdaFunction(root, environment, `${file}.handler`);
+  await running.api.idle;
+  const readyMs = performance.now() - startedAt;
+  const readyCpuMs = await cpuOf(running.process.pid);
+  const invocation = running.api.invoke(event);
+  await invocation.until((body) => body !== '');
+  const firstByteMs = performance.now() - startedAt;
+  const sample = {
+    readyMs,
+    readyCpuMs,
+    firstByteMs,
+    firstByteCpuMs: await cpuOf(running.process.pid),
+    rssMb: await rssOf(running.process.pid),
+  };
+  if (invocation.prelude.statusCode !== 200) throw new Error(invocation.body);
+  await running.stop();
+  return sample;
+}
+
+async function cpuOf(pid = 0): Promise<number> {
+  const fields = (await readFile(`/proc/${pid}/stat`, 'utf8')).replace(/^.*\) /, '').split(' ');
+  return (Number(fields[11]) + Number(fields[12])) * TICK_MS; // utime and stime, proc_pid_stat(5)
+}
+
+async function rssOf(pid = 0): Promise<number> {
+  return Number(/VmRSS:\s+(\d+)/.exec(await readFile(`/proc/${pid}/status`, 'utf8'))?.[1]) / 1024;
+}
+
+function report(bytes: number, gateway: readonly Sample[], hello: readonly Sample[]): void {
+  const median = (samples: readonly Sample[], key: keyof Sample) =>
+    samples.map((sample) => sample[key]).toSorted((a, b) => a - b)[samples.length >> 1] ?? 0;
+  const rows: [string, keyof Sample][] = [
+    ['ready, ms', 'readyMs'],
+    ['ready, CPU ms', 'readyCpuMs'],
+    ['first byte, ms', 'firstByteMs'],
+    ['first byte, CPU ms', 'firstByteCpuMs'],
+    ['memory, MB', 'rssMb'],
+  ];
+  console.log(`bundle ${Math.round(bytes / 1000)} kB; medians of ${gateway.length} cold starts on Node ${process.version}`);
+  console.log(`${''.padEnd(20)}${'gateway'.padStart(10)}${'hello'.padStart(10)}${'ratio'.padStart(8)}`);
+  for (const [title, key] of rows) {
+    const [ours, theirs] = [median(gateway, key), median(hello, key)];
+    console.log(
+      `${title.padEnd(20)}${ours.toFixed(0).padStart(10)}${theirs.toFixed(0).padStart(10)}${(ours / theirs).toFixed(2).padStart(8)}`,
+    );
+  }
+}
