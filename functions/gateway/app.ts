@@ -92,7 +92,7 @@ export function createApp(services: Services, config: GatewayConfig, isDraining:
       path,
       verifyOrigin(config.originSecretHash),
       limitBody(config.maxBodyBytes),
-      authenticate(room.keys, room.clientSecrets, config.publicOrigin),
+      authenticate(room.keys, room.clientSecrets, room.oidcUsers, config.publicOrigin),
     );
   }
   const generate = requireScope('generate');

@@ -15,6 +15,7 @@ import {
   parseEmbeddingModels,
   type ServedModel,
 } from '../../models/catalog.ts';
+import type { OidcSettings } from './client-tokens/oidc-users.ts';
 import { RUNNER_LEASE_MS } from './generation/runner.ts';
 
 /** What every entry reads. */
@@ -35,6 +36,8 @@ export interface GatewayConfig {
   readonly maxBodyBytes: number;
   /** What clients see before the path, where a CDN or proxy stands before the gateway. */
   readonly publicOrigin: string | undefined;
+  /** An identity provider whose users may call; `undefined` for none. */
+  readonly oidc: OidcSettings | undefined;
   /** Where rows are kept: a DynamoDB table, a SQLite file, or this process's memory. */
   readonly store:
     | { readonly kind: 'dynamodb'; readonly tableName: string }
@@ -82,6 +85,10 @@ export const ENVIRONMENT = {
   PENSTOCK_SAFETY_WEIGHTS: 'file with the weights of its classifier; default: models/safety/weights/linear-heads.bin',
   MAX_BODY_BYTES: 'largest request body; default 4194304',
   PENSTOCK_PUBLIC_ORIGIN: 'what clients see before the path (https://api.example), for proofs of possession; default: as the request says',
+  OIDC_ISSUER: 'issuer (https://...) of an identity provider, such as a Cognito user pool, whose users may call',
+  OIDC_AUDIENCE: 'audience, or client id, that their tokens must have',
+  OIDC_KEY_ID: 'id of the API key whose rights and limits they share',
+  OIDC_JWKS_URI: 'where the keys of the provider are; default: .well-known/jwks.json below the issuer',
   PENSTOCK_TABLE: 'DynamoDB table for keys, limits, usage and answers; default: the SQLite file, in Lambda the memory of the process',
   PENSTOCK_DATA: 'folder of the SQLite file, or `memory` for none; default: penstock below the folder for state of the user',
   MAX_WAITING: 'requests that may wait for a model that starts, 0 to refuse them at once; default 100',
@@ -191,6 +198,16 @@ interface Defaults {
 
 const LAMBDA_DEFAULTS: Defaults = { keep: 'asked', batchMs: 250, seesDisconnects: false, store: { kind: 'memory' } };
 
+function readOidc(read: Reader): OidcSettings | undefined {
+  const issuer = read.env['OIDC_ISSUER'];
+  if (!issuer) return undefined;
+  const { OIDC_AUDIENCE: audience, OIDC_KEY_ID: keyId } = read.env;
+  const jwksUri = read.env['OIDC_JWKS_URI'] || `${issuer.replace(/\/$/, '')}/.well-known/jwks.json`;
+  if (!URL.canParse(issuer) || !URL.canParse(jwksUri)) read.problem('OIDC_ISSUER and OIDC_JWKS_URI must be URLs');
+  if (!audience || !keyId) read.problem('OIDC_ISSUER needs OIDC_AUDIENCE and OIDC_KEY_ID beside it');
+  return { issuer, jwksUri, audience: audience ?? '', keyId: keyId ?? '' };
+}
+
 function stateFolder(read: Reader): string {
   return read.env['PENSTOCK_DATA'] ?? join(read.env['XDG_STATE_HOME'] || join(homedir(), '.local', 'state'), 'penstock');
 }
@@ -199,6 +216,7 @@ function readGateway(read: Reader, defaults: Defaults): Omit<GatewayConfig, 'api
   const tableName = read.env['PENSTOCK_TABLE'];
   return {
     publicOrigin: read.origin('PENSTOCK_PUBLIC_ORIGIN'),
+    oidc: readOidc(read),
     store: tableName ? { kind: 'dynamodb', tableName } : read.env['PENSTOCK_DATA'] === 'memory' ? { kind: 'memory' } : defaults.store,
     queue: {
       maxWaiting: read.integer('MAX_WAITING', 100, 0, 100_000),

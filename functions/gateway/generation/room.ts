@@ -1,5 +1,6 @@
 import { createSafetyFilter, parseSafetyPolicy, type SafetyFilter } from '../../../layers/safety/index.ts';
 import { type ClientSecrets, createClientSecrets } from '../client-tokens/client-secrets.ts';
+import { createOidcUsers, type OidcUsers } from '../client-tokens/oidc-users.ts';
 import type { GatewayConfig } from '../config.ts';
 import { type ApiKeys, createApiKeys } from '../keys/api-keys.ts';
 import { createMeters, type Meters } from '../keys/meters.ts';
@@ -15,6 +16,8 @@ import { createRunner, type Runner } from './runner.ts';
 export interface Room extends Services {
   readonly keys: ApiKeys;
   readonly clientSecrets: ClientSecrets;
+  /** Undefined where no identity provider is set. */
+  readonly oidcUsers: OidcUsers | undefined;
   readonly meters: Meters;
   readonly ledger: Ledger;
   readonly runner: Runner;
@@ -43,6 +46,7 @@ export function createRoom(services: Services, config: GatewayConfig): Room {
     ...services,
     keys,
     clientSecrets: createClientSecrets(table, clock, ids, keys),
+    oidcUsers: config.oidc === undefined ? undefined : createOidcUsers(config.oidc, keys, clock),
     meters: createMeters(table, clock, createReclaimer({ ...services, runnerLeaseMs: config.runnerLeaseMs }, ledger)),
     ledger,
     runner: createRunner(table, clock, ids, config.runnerLeaseMs),

@@ -1,5 +1,6 @@
 import { createMiddleware } from 'hono/factory';
 import type { ClientSecrets } from '../client-tokens/client-secrets.ts';
+import { isJwt, type OidcUsers } from '../client-tokens/oidc-users.ts';
 import { AuthenticationError, PermissionError } from '../errors.ts';
 import type { ApiKeys } from '../keys/api-keys.ts';
 import type { Caller, Scope } from '../keys/caller.ts';
@@ -8,10 +9,16 @@ import type { RequestVariables } from './request-id.ts';
 const CREDENTIAL = /^(Bearer|DPoP) +([\x21-\x7e]+)$/i;
 
 /**
- * Admits requests with a good API key (`Bearer`) or client secret (`DPoP`), and leaves the caller for the routes.
+ * Admits requests with a good API key or token of the identity provider (`Bearer`) or client secret (`DPoP`), and leaves the caller for the
+ * routes.
  * @param publicOrigin the origin that clients see, where a CDN stands before it.
  */
-export function authenticate(keys: ApiKeys, clientSecrets: ClientSecrets, publicOrigin: string | undefined) {
+export function authenticate(
+  keys: ApiKeys,
+  clientSecrets: ClientSecrets,
+  oidcUsers: OidcUsers | undefined,
+  publicOrigin: string | undefined,
+) {
   const findCaller = async (scheme: string, credential: string, request: Request): Promise<Caller> => {
     if (scheme.toLowerCase() === 'dpop') {
       const { origin, pathname } = new URL(request.url);
@@ -23,6 +30,7 @@ export function authenticate(keys: ApiKeys, clientSecrets: ClientSecrets, public
         origin: request.headers.get('origin') ?? undefined,
       });
     }
+    if (oidcUsers !== undefined && isJwt(credential)) return oidcUsers.authenticate(credential);
     const caller = await keys.find(credential);
     if (caller === undefined) throw new AuthenticationError('Incorrect API key provided. Ask whoever runs this gateway for a key.');
     return caller;
