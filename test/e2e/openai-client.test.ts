@@ -77,7 +77,7 @@ describe('the official client against the whole stack', () => {
 
   it('lists its model and tells errors in the classes of the SDK', async () => {
     const models = await client.models.list();
-    expect(models.data.map((model) => model.id)).toEqual([MODEL]);
+    expect(models.data.map((model) => model.id)).toContain(MODEL);
     await expect(client.chat.completions.create({ model: 'gpt-nope', messages })).rejects.toBeInstanceOf(OpenAI.NotFoundError);
     await expect(client.chat.completions.create({ model: MODEL, messages: [] })).rejects.toMatchObject({
       status: 400,
