@@ -11,7 +11,8 @@ export const ENGINE_FIXTURES = new URL('../fixtures/engine/', import.meta.url).p
 export async function convertTinyModel(name = 'q4_1', precision: Precision = 'fast'): Promise<ModelFolder & AsyncDisposable> {
   const folder = await mkdtemp(join(tmpdir(), 'penstock-tiny-'));
   const outputFolder = join(folder, name);
-  await convertModel({ ggufPath: join(ENGINE_FIXTURES, `tiny-${name}.gguf`), outputFolder, precision });
+  const file = name === 'folder' ? 'tiny-folder' : `tiny-${name}.gguf`;
+  await convertModel({ ggufPath: join(ENGINE_FIXTURES, file), outputFolder, precision });
   const model = await openModelFolder(outputFolder);
   return { ...model, [Symbol.asyncDispose]: () => rm(folder, { recursive: true }) };
 }

@@ -2,17 +2,15 @@ import { createHash } from 'node:crypto';
 import { mkdir, open, readdir, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { compileGguf } from '../../../layers/tokenizer/index.ts';
-import { type ModelConfig, readModelConfig } from '../gguf/model-config.ts';
-import { type GgufFile, readGguf } from '../gguf/read-gguf.ts';
-import { readTokenizerMetadata } from '../gguf/tokenizer-metadata.ts';
 import { explainFileError } from '../sentence-error.ts';
-import { buildDecoder, type Precision, type TensorSource } from './build-decoder.ts';
-import { FOLDER_VERSION, hashFile, MODEL_FILES, type ModelManifest } from './model-folder.ts';
+import { buildDecoder, type Precision } from './build-decoder.ts';
+import { FOLDER_VERSION, MODEL_FILES, type ModelManifest } from './model-folder.ts';
+import { type ModelSource, openModelSource } from './model-source.ts';
 import { OnnxGraph } from './onnx-graph.ts';
 import { WeightsFile } from './weights-file.ts';
 
 export interface ConvertOptions {
+  /** A GGUF file, or a folder with `config.json`, `*.safetensors` and `tokenizer.json`. */
   readonly ggufPath: string;
   /** Appears whole or not at all; what was there before is replaced. */
   readonly outputFolder: string;
@@ -24,18 +22,18 @@ export interface ConvertOptions {
 }
 
 /**
- * Converts a GGUF file to a model folder.
+ * Converts a model to a model folder.
  * @throws {SentenceError} a model that cannot be served, or a folder that cannot be written.
  */
 export async function convertModel(options: ConvertOptions): Promise<void> {
   const { ggufPath, outputFolder, signal } = options;
   const temporary = `${outputFolder}.partial-${process.pid}`;
-  const file = readGguf(ggufPath);
+  const source = await openModelSource(ggufPath);
   try {
     await mkdir(dirname(outputFolder), { recursive: true });
     await removeAbandoned(outputFolder);
     await mkdir(temporary);
-    await writeFolder(file, temporary, options);
+    await writeFolder(source, temporary, options);
     signal?.throwIfAborted();
     await rm(outputFolder, { recursive: true, force: true });
     await rename(temporary, outputFolder);
@@ -43,7 +41,7 @@ export async function convertModel(options: ConvertOptions): Promise<void> {
     await rm(temporary, { recursive: true, force: true }).catch(() => undefined);
     throw explainFileError(error, outputFolder);
   } finally {
-    file.close();
+    source.close();
   }
 }
 
@@ -66,18 +64,16 @@ function isAlive(processId: number): boolean {
   }
 }
 
-async function writeFolder(file: GgufFile, folder: string, { precision = 'fast', onProgress, signal }: ConvertOptions): Promise<void> {
-  const config = readModelConfig(file);
-  const { tokenizer, chatTemplate } = readTokenizerMetadata(file);
-  const vocabulary = compileGguf(tokenizer);
+async function writeFolder(source: ModelSource, folder: string, { precision = 'fast', onProgress, signal }: ConvertOptions): Promise<void> {
+  const { config, vocabulary, chatTemplate } = source;
   onProgress?.(0, 'reading');
-  const sourceSha256 = await hashFile(file.path, signal);
+  const sourceSha256 = await source.hash(signal);
 
   const weights = new WeightsFile(folder, MODEL_FILES.weights);
   const graph = new OnnxGraph(weights);
   let weightsSha256: string;
   try {
-    for (const fraction of buildDecoder(graph, config, ggufSource(file, config), precision)) {
+    for (const fraction of buildDecoder(graph, config, source.tensors, precision)) {
       onProgress?.(fraction, 'converting');
       await nextTurn(undefined, signal === undefined ? {} : { signal });
     }
@@ -96,24 +92,11 @@ async function writeFolder(file: GgufFile, folder: string, { precision = 'fast',
   const manifest: ModelManifest = {
     version: FOLDER_VERSION,
     precision,
-    source: { sha256: sourceSha256, bytes: file.byteLength },
+    source: { sha256: sourceSha256, bytes: source.bytes },
     config: { ...config, stopTokenIds: [...config.stopTokenIds] },
     files,
   };
   await writeDurably(join(folder, 'model.json'), new TextEncoder().encode(`${JSON.stringify(manifest, undefined, 2)}\n`));
-}
-
-function ggufSource(file: GgufFile, { architecture }: ModelConfig): TensorSource {
-  return {
-    label: file.path,
-    interleavesHalves: architecture === 'llama',
-    find(name) {
-      const tensor = file.tensors.get(name);
-      if (tensor === undefined) return undefined;
-      const [columns = 1, rows = 1] = tensor.shape;
-      return { type: tensor.type.name, rows, columns, read: () => file.readTensor(tensor) };
-    },
-  };
 }
 
 /** On the disk before the folder gets its name: a power cut must not leave a folder that looks whole. */

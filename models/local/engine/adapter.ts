@@ -4,9 +4,9 @@ import { join } from 'node:path';
 import { Tensor } from 'onnxruntime-node';
 import * as v from 'valibot';
 import { ADAPTED_PARTS } from '../convert/build-decoder.ts';
+import { readSafetensors, type SafeTensor } from '../convert/read-safetensors.ts';
 import { readFloats } from '../convert/weight-matrix.ts';
 import type { ModelConfig } from '../gguf/model-config.ts';
-import { readSafetensors, type SafeTensor } from './read-safetensors.ts';
 
 /** The adapter cannot be used. The message says why. */
 export class AdapterError extends Error {

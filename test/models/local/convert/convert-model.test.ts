@@ -3,6 +3,7 @@ import { cp, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/pr
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { loadTokenizer } from '../../../../layers/tokenizer/index.ts';
 import { convertModel } from '../../../../models/local/convert/convert-model.ts';
 import { MODEL_FILES, openModelFolder } from '../../../../models/local/convert/model-folder.ts';
 import { SentenceError } from '../../../../models/local/sentence-error.ts';
@@ -36,6 +37,43 @@ describe('a converted model', () => {
     expect(Math.max(...divergences)).toBeLessThan(0.02);
   });
 });
+
+describe('a folder with safetensors', () => {
+  it('computes what the independent forward pass computed from the same weights', async () => {
+    await using model = await convertTinyModel('folder', 'exact');
+    const rows = await computeLogits(model, oracle.ids, 16);
+    for (const [i, row] of (oracle.logits['f16'] ?? []).entries()) expect(greatestDifference(row, rows[i * 5] ?? [])).toBeLessThan(0.001);
+    expect(model.config).toMatchObject({ architecture: 'llama', stopTokenIds: [258], bosTokenId: 257 });
+  });
+
+  it('brings its tokenizer and chat template', async () => {
+    await using model = await convertTinyModel('folder');
+    await using fromGguf = await convertTinyModel('f16');
+    const [own, other] = await Promise.all(
+      [model, fromGguf].map(async ({ path }) => loadTokenizer(await readFile(join(path, MODEL_FILES.vocabulary)))),
+    );
+    expect(own?.encode('in 42 tin\u00e9s')).toEqual(other?.encode('in 42 tin\u00e9s'));
+    expect(await readFile(join(model.path, MODEL_FILES.chatTemplate), 'utf8')).toContain("messages[0]['content']");
+  });
+
+  it('is refused by name when its family is another one, or when it is no model', async () => {
+    await using other = await copyFolder('config.json', (text) => text.replace('"llama"', '"gpt2"'));
+    await expect(convertModel({ ggufPath: other.path, outputFolder: join(other.path, 'out') })).rejects.toThrow('the family "gpt2"');
+    await using none = await copyFolder('config.json', () => '{}');
+    await expect(convertModel({ ggufPath: none.path, outputFolder: join(none.path, 'out') })).rejects.toThrow(
+      'config.json is missing or incomplete',
+    );
+    await using scaled = await copyFolder('config.json', (text) => text.replace('{', '{"rope_scaling": {"type": "linear"}, '));
+    await expect(convertModel({ ggufPath: scaled.path, outputFolder: join(scaled.path, 'out') })).rejects.toThrow('rope scaling');
+  });
+});
+
+async function copyFolder(file: string, change: (text: string) => string): Promise<{ path: string } & AsyncDisposable> {
+  const path = await mkdtemp(join(tmpdir(), 'penstock-folder-'));
+  await cp(join(ENGINE_FIXTURES, 'tiny-folder'), path, { recursive: true });
+  await writeFile(join(path, file), change(await readFile(join(path, file), 'utf8')));
+  return { path, [Symbol.asyncDispose]: () => rm(path, { recursive: true }) };
+}
 
 describe('convertModel', () => {
   let folder: string;
