@@ -45,7 +45,8 @@ export interface GatewayConfig {
     | { readonly kind: 'memory' };
   /** Places in line while a model starts. */
   readonly queue: { readonly maxWaiting: number; readonly maxWaitMs: number; readonly probeMs: number };
-  readonly retry: { readonly maxFailures: number; readonly canWait: boolean };
+  /** `hedgeAfterMs`: after so long without a first token another target is asked too; 0 for never. */
+  readonly retry: { readonly maxFailures: number; readonly canWait: boolean; readonly hedgeAfterMs: number };
   /** How long the answer to a deterministic request is given again to the same key; 0 for never. */
   readonly cacheSeconds: number;
   /** How long a gateway process may be silent until others settle what it held. */
@@ -93,6 +94,7 @@ export const ENVIRONMENT = {
   PENSTOCK_DATA: 'folder of the SQLite file, or `memory` for none; default: penstock below the folder for state of the user',
   MAX_WAITING: 'requests that may wait for a model that starts, 0 to refuse them at once; default 100',
   MAX_RETRIES: 'failed endpoint calls in a row that are tried again, before and after the first token; default 3',
+  HEDGE_AFTER_MS: 'after so long without a first token another target of the model is asked too, 0 for never; default 0',
   MAX_WAIT_SECONDS: 'how long each of them waits; default 300',
   KEEP_ANSWERS: 'which answers can be read again: always, asked (a lease or an Idempotency-Key) or never; default always, in Lambda asked',
   RETENTION_SECONDS: 'how long they are kept; default 86400',
@@ -225,7 +227,11 @@ function readGateway(read: Reader, defaults: Defaults): Omit<GatewayConfig, 'api
     },
     cacheSeconds: read.integer('CACHE_SECONDS', 0, 0, 30 * 86_400),
     runnerLeaseMs: RUNNER_LEASE_MS,
-    retry: { maxFailures: read.integer('MAX_RETRIES', 3, 0, 100), canWait: read.env['MAX_WAITING'] !== '0' },
+    retry: {
+      maxFailures: read.integer('MAX_RETRIES', 3, 0, 100),
+      canWait: read.env['MAX_WAITING'] !== '0',
+      hedgeAfterMs: read.integer('HEDGE_AFTER_MS', 0, 0, 600_000),
+    },
     tokenLog: {
       keep: read.choice('KEEP_ANSWERS', defaults.keep, ['always', 'asked', 'never']),
       batchMs: read.integer('LOG_BATCH_MS', defaults.batchMs, 0, 60_000),

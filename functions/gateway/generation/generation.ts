@@ -7,6 +7,7 @@ import type { Caller } from '../keys/caller.ts';
 import type { RateLimits } from '../keys/limit-answers.ts';
 import { costOf, type Hold, type Meters, type Price } from '../keys/meters.ts';
 import { chooseTarget, type WeightedTarget } from '../routing/choose-target.ts';
+import { hedgeFirstEvent } from '../routing/hedge-first-event.ts';
 import { nameOf, type TargetHealth } from '../routing/target-health.ts';
 import type { Clock, Endpoint, EndpointEvent, EndpointRequest, EndpointTarget, Log } from '../services.ts';
 import type { CapacityQueue, Ticket } from './capacity-queue.ts';
@@ -33,7 +34,7 @@ export interface GenerationRoom {
   readonly queue: CapacityQueue;
   readonly clock: Clock;
   readonly log: Log;
-  readonly config: { readonly retry: { readonly maxFailures: number; readonly canWait: boolean } };
+  readonly config: { readonly retry: { readonly maxFailures: number; readonly canWait: boolean; readonly hedgeAfterMs: number } };
 }
 
 export interface GenerationPlan {
@@ -90,7 +91,13 @@ export class Generation {
     this.#state = beginGeneration({
       maxTokens: plan.maxTokens,
       heldTokens: plan.hold.completionTokens,
-      policy: { ...room.config.retry, canContinue: plan.canContinue, holdStep: HOLD_STEP, isCapped: plan.isCapped },
+      policy: {
+        maxFailures: room.config.retry.maxFailures,
+        canWait: room.config.retry.canWait,
+        canContinue: plan.canContinue,
+        holdStep: HOLD_STEP,
+        isCapped: plan.isCapped,
+      },
     });
   }
 
@@ -186,7 +193,7 @@ export class Generation {
     effect: Extract<Effect, { type: 'call' }>,
     signal: AbortSignal,
   ): AsyncGenerator<EndpointEvent, readonly Effect[]> {
-    const { endpoint, health, clock, log } = this.#room;
+    const { health, clock, log } = this.#room;
     const emitted = this.#emitted[index] ?? [];
     const target = chooseTarget(this.#plan.targets, health, {
       promptTokenIds: request.promptTokenIds,
@@ -204,7 +211,7 @@ export class Generation {
     health.began(target);
     let answered = false;
     try {
-      for await (const event of endpoint.invoke(invocation, AbortSignal.any([signal, stop.signal]))) {
+      for await (const event of this.#invoke(invocation, AbortSignal.any([signal, stop.signal]))) {
         if (!answered) {
           answered = true;
           health.answered(target);
@@ -262,6 +269,30 @@ export class Generation {
       health.ended(target);
       stop.abort();
     }
+  }
+
+  /** One call; with a second one beside it when the first is silent for too long and there is another target. */
+  #invoke(invocation: EndpointRequest, signal: AbortSignal): AsyncIterable<EndpointEvent> {
+    const { endpoint, health, clock, config } = this.#room;
+    const isFirst = this.#firstTokenAt === undefined;
+    if (config.retry.hedgeAfterMs === 0 || this.#plan.targets.length < 2 || !isFirst) return endpoint.invoke(invocation, signal);
+    const candidate = (request: EndpointRequest) => {
+      const stop = new AbortController();
+      return { events: endpoint.invoke(request, AbortSignal.any([signal, stop.signal])), stop: () => stop.abort() };
+    };
+    return hedgeFirstEvent(
+      candidate(invocation),
+      () => {
+        const tried = [...this.#failedTargets, invocation.target];
+        const { weight: _, ...target } = chooseTarget(this.#plan.targets, health, {
+          promptTokenIds: invocation.promptTokenIds,
+          tried,
+          nowMs: clock.now(),
+        });
+        return tried.some((one) => nameOf(one) === nameOf(target)) ? undefined : candidate({ ...invocation, target });
+      },
+      config.retry.hedgeAfterMs,
+    );
   }
 
   /** One target is full: another that this answer has not met may not be. Only when all are, it waits. */

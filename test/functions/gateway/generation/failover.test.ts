@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
 import { EndpointRefusedError, EndpointUnavailableError } from '../../../../functions/gateway/errors.ts';
 import { createGenerationGateway, PROMPT, readStream, textOf } from '../../../support/generation-gateway.ts';
@@ -44,7 +45,7 @@ describe('failover', () => {
 
   it('ends in one honest error event when every try fails, and charges what was delivered', async () => {
     const endpoint = new ToyEndpoint((_, call) => ({ after: call === 0 ? 5 : 0, error: broken() }));
-    const gateway = await createGenerationGateway(endpoint, { config: { retry: { maxFailures: 2, canWait: true } } });
+    const gateway = await createGenerationGateway(endpoint, { config: { retry: { maxFailures: 2, canWait: true, hedgeAfterMs: 0 } } });
     const { error, bytes, finishReason } = await readStream(await gateway.complete({ max_tokens: LENGTH, stream: true }));
     expect(error).toBe('endpoint_failed');
     expect(finishReason).toBeUndefined();
@@ -55,7 +56,7 @@ describe('failover', () => {
 
   it('charges nothing for an answer that was only an error', async () => {
     const endpoint = new ToyEndpoint(() => ({ after: 0, error: broken() }));
-    const gateway = await createGenerationGateway(endpoint, { config: { retry: { maxFailures: 0, canWait: true } } });
+    const gateway = await createGenerationGateway(endpoint, { config: { retry: { maxFailures: 0, canWait: true, hedgeAfterMs: 0 } } });
     expect((await gateway.complete()).status).toBe(502);
     expect(await gateway.usage()).toMatchObject([{ status: 'failed', prompt_tokens: 0, completion_tokens: 0 }]);
   });
@@ -90,5 +91,15 @@ describe('failover', () => {
     const whole = (await (await (await createGenerationGateway(new ToyEndpoint())).complete({ n: 3, seed: 1 })).json()) as typeof body;
     expect(body.choices.map((choice) => choice.text)).toEqual(whole.choices.map((choice) => choice.text));
     expect(body.usage).toEqual(whole.usage);
+  });
+
+  it('asks another target too when the first is silent, by setting, and stops the slower one', async () => {
+    const endpoint: ToyEndpoint = new ToyEndpoint(undefined, (request) => sleep(request === endpoint.requests[0] ? 5_000 : 1));
+    const retry = { maxFailures: 0, canWait: true, hedgeAfterMs: 20 };
+    const gateway = await createGenerationGateway(endpoint, { alternatives, config: { retry } });
+    const { text, error } = await readStream(await gateway.complete({ max_tokens: LENGTH, stream: true }));
+    expect({ text, error }).toEqual({ text: await uninterrupted(), error: undefined });
+    expect(new Set(endpoint.requests.map((request) => request.target.endpointName)).size).toBe(2);
+    expect(await gateway.usage()).toMatchObject([{ status: 'completed', completion_tokens: LENGTH }]);
   });
 });
