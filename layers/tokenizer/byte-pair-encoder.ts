@@ -151,7 +151,7 @@ export class BytePairEncoder {
    * @returns false, with nothing appended, for other text and for units that grow long.
    */
   #composeCharacters(bytes: Uint8Array, start: number, end: number): boolean {
-    if ((end - start) % 3 !== 0) return false;
+    if ((bytes[start] as number) < 0xe3 || (end - start) % 3 !== 0) return false;
     const before = this.length;
     const unitStarts = this.#unitStarts;
     const unitOutputs = this.#unitOutputs;

