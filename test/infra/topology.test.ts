@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -282,6 +283,40 @@ describe('the edge', () => {
       expect(chooser).toContain(`{"StackName":"penstock-gateway-${region}","Region":"${region}","OutputName":"Domain"}`);
   });
 });
+
+describe('the documents', () => {
+  /** `npx vitest run --config test/vitest.config.ts --project infra -u` writes it anew. */
+  it('list what is deployed', async () => {
+    const page = `# What is deployed
+
+Resources by stack. Written by \`test/infra/topology.test.ts\`, which fails when the stacks have something else.
+
+## Profile demo, one region
+
+${inventory(demo, ['data', 'inference-eu-west-1', 'gateway-eu-west-1', 'operations-eu-west-1', 'edge'])}
+## Profile production, the first of two regions
+
+${inventory(production, ['data', 'inference-eu-west-1', 'gateway-eu-west-1', 'operations-eu-west-1', 'edge'])}`;
+    await expect(page).toMatchFileSnapshot(projectPath('docs/inventory.md'));
+  });
+
+  it('name only tests that exist', async () => {
+    const page = await readFile(projectPath('docs/security.md'), 'utf8');
+    const paths = [...page.matchAll(/`(test\/[\w./-]+)`/g)].map(([, path = '']) => path);
+    expect(paths.length).toBeGreaterThan(10);
+    for (const path of paths) expect(existsSync(projectPath(path)), path).toBe(true);
+  });
+});
+
+function inventory(stacks: (stack: string) => Template, names: readonly string[]): string {
+  return names
+    .map((name) => {
+      const types = Object.values<{ Type: string }>(stacks(name).toJSON()['Resources']).map(({ Type }) => Type);
+      const rows = [...new Set(types)].sort().map((type) => `| ${type} | ${types.filter((each) => each === type).length} |`);
+      return `### ${name}\n\n| type | count |\n| --- | --- |\n${rows.join('\n')}\n`;
+    })
+    .join('\n');
+}
 
 describe('the checks', () => {
   it('fail the synthesis when cdk-nag finds something that nobody explained', async () => {
