@@ -1,5 +1,5 @@
 /**
- * A DynamoDB engine for tests: moto's server from PyPI, in a virtual environment in the user's cache, on a loopback port of its own. The first
+ * DynamoDB and S3 for tests: moto's server from PyPI, in a virtual environment in the user's cache, on a loopback port of its own. The first
  * run installs it; it needs Python 3.9 or newer with pip.
  */
 import { execFile, spawn } from 'node:child_process';
@@ -13,12 +13,16 @@ import { CreateTableCommand, DynamoDBClient, type DynamoDBClientConfig } from '@
 import { freePort } from './free-port.ts';
 
 const run = promisify(execFile);
-const PACKAGES = ['moto[dynamodb]==5.2.5', 'flask==3.1.3', 'flask-cors==6.0.5'];
-const HOME = join(process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache'), 'penstock', 'moto-5.2.5');
+const PACKAGES = ['moto[dynamodb,s3]==5.2.5', 'flask==3.1.3', 'flask-cors==6.0.5'];
+const HOME = join(process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache'), 'penstock', 'moto-5.2.5-dynamodb-s3');
 
 export interface Moto {
   /** For any AWS client. */
-  readonly client: DynamoDBClientConfig;
+  readonly client: {
+    readonly endpoint: string;
+    readonly region: string;
+    readonly credentials: { accessKeyId: string; secretAccessKey: string };
+  };
   /** One request at a time: moto rolls a refused transaction back over what others wrote meanwhile, which DynamoDB does not. */
   readonly serialClient: DynamoDBClientConfig;
   createTable(name: string): Promise<void>;
