@@ -23,12 +23,12 @@ export interface PlannedChoice {
  * Checks a body against the model as vLLM does, with its sentences, and plans one engine request for each choice.
  * @param createId makes ids that are unique in this process. Throws `InvocationError`.
  */
-export function planCompletion(
+export async function planCompletion(
   body: CompletionInvocation,
   model: ServedModel,
   { grammar, adapter }: { readonly grammar: GrammarSpec | undefined; readonly adapter: string | undefined },
   createId: () => string,
-): PlannedChoice[] {
+): Promise<PlannedChoice[]> {
   const greedy = body.temperature < 1e-5;
   if (greedy && (body.best_of ?? body.n) > 1) {
     throw new InvocationError(`n must be 1 when using greedy sampling, got ${body.best_of ?? body.n}.`, { param: 'n' });
@@ -37,7 +37,7 @@ export function planCompletion(
     throw new InvocationError('`prompt_logprobs` are not available when `stream=True`.', { param: 'prompt_logprobs' });
   }
   checkBestOf(body);
-  const prompts = readPrompts(body.prompt, model.tokenizer);
+  const prompts = await readPrompts(body.prompt, model.tokenizer);
   const seed = body.seed === undefined || body.seed === null ? randomBytes(8).readBigInt64LE() : BigInt(body.seed);
   return prompts.flatMap((promptTokenIds, promptIndex) => {
     const maxTokens = checkLengths(promptTokenIds, body.max_tokens, model);
@@ -81,10 +81,11 @@ function checkBestOf(body: CompletionInvocation): void {
   if (bestOf > body.n && body.stream) throw new InvocationError('best_of cannot be streamed.', { param: 'best_of' });
 }
 
-function readPrompts(prompt: CompletionInvocation['prompt'], tokenizer: Tokenizer): readonly (readonly number[])[] {
-  if (typeof prompt === 'string') return [[...tokenizer.encode(prompt)]];
+/** Long texts are tokenized in parts, so that the streams of others go on meanwhile. */
+async function readPrompts(prompt: CompletionInvocation['prompt'], tokenizer: Tokenizer): Promise<readonly (readonly number[])[]> {
+  if (typeof prompt === 'string') return [[...(await tokenizer.encodeAsync(prompt))]];
   if (isList(prompt, 'number')) return [prompt];
-  if (isList(prompt, 'string')) return prompt.map((text) => [...tokenizer.encode(text)]);
+  if (isList(prompt, 'string')) return Promise.all(prompt.map(async (text) => [...(await tokenizer.encodeAsync(text))]));
   return prompt;
 }
 

@@ -85,7 +85,7 @@ export function createContainerServer(
       const body = parseCompletionInvocation(received.value);
       const grammar = planGrammar(body);
       if (grammar !== undefined) await checkGrammar(engine, grammar);
-      const plan = planCompletion(body, model, { grammar, adapter }, () => `${requests++}`);
+      const plan = await planCompletion(body, model, { grammar, adapter }, () => `${requests++}`);
       const created = Math.floor(Date.now() / 1000);
       const run: CompletionRun = {
         id,

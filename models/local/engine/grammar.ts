@@ -34,13 +34,14 @@ interface Compiler {
 const KEPT_GRAMMARS = 64;
 
 export class Grammars {
-  readonly #tokenizer: Tokenizer;
+  readonly #loadTokenizer: () => Promise<Tokenizer>;
   readonly #stopTokenIds: readonly number[];
   #compiler: Promise<Compiler> | undefined;
   readonly #compiled = new Map<string, Promise<{ instance: XgrammarInstance; grammar: CompiledGrammar }>>();
 
-  constructor(tokenizer: Tokenizer, stopTokenIds: readonly number[]) {
-    this.#tokenizer = tokenizer;
+  /** @param loadVocabulary is called with the first grammar: most containers never need it in this thread. */
+  constructor(loadVocabulary: () => Promise<Tokenizer>, stopTokenIds: readonly number[]) {
+    this.#loadTokenizer = loadVocabulary;
     this.#stopTokenIds = stopTokenIds;
   }
 
@@ -88,11 +89,12 @@ export class Grammars {
 
   async #createCompiler(): Promise<Compiler> {
     const instance = loadXgrammar();
+    const tokenizer = await this.#loadTokenizer();
     const { TokenizerInfo, GrammarCompiler: Factory } = instance.xgrammar;
-    const special = new Set(this.#tokenizer.controlTokens.map((content) => this.#tokenizer.specialTokenId(content)));
+    const special = new Set(tokenizer.controlTokens.map((content) => tokenizer.specialTokenId(content)));
     // An empty spelling marks a control token: no grammar allows it, however its content reads.
-    const spelled = Array.from({ length: this.#tokenizer.vocabularySize }, (_, id) =>
-      special.has(id) ? '' : spellBytes(this.#tokenizer.tokenBytes(id)),
+    const spelled = Array.from({ length: tokenizer.vocabularySize }, (_, id) =>
+      special.has(id) ? '' : spellBytes(tokenizer.tokenBytes(id)),
     );
     const info = await TokenizerInfo.createTokenizerInfo(spelled, 'byte_level', false, spelled.length, [...this.#stopTokenIds]);
     return { instance, compiler: await Factory.createGrammarCompiler(info) };

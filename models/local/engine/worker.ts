@@ -18,7 +18,10 @@ const decoder = await Decoder.load(model, { threads });
 const PROFILE_INTERVAL_MS = 5000;
 let events: EngineEvent[] = [];
 let flushIsPlanned = false;
-const grammars = new Grammars(loadTokenizer(await readFile(join(model.path, MODEL_FILES.vocabulary))), model.config.stopTokenIds);
+const grammars = new Grammars(
+  async () => loadTokenizer(await readFile(join(model.path, MODEL_FILES.vocabulary))),
+  model.config.stopTokenIds,
+);
 const engine = new Engine({ decoder, grammars, config: model.config, limits, emit: tell, onIdle: planFlush });
 
 function tell(event: EngineEvent): void {
