@@ -9,7 +9,7 @@ import { type ClassifiedCategory, classifiedCategories } from './categories.ts';
 import { piiKinds, type SpanKind, secretKinds } from './span.ts';
 
 /** From harmless to severe. `flag` only reports; `redact` replaces what was found; `block` ends the text before it. */
-export const actions = ['allow', 'flag', 'redact', 'block'] as const;
+const actions = ['allow', 'flag', 'redact', 'block'] as const;
 export type Action = (typeof actions)[number];
 export type Direction = 'input' | 'output';
 

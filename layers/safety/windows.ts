@@ -7,7 +7,7 @@
 import { FoldedText } from './text/folded-text.ts';
 
 /** Folded characters. */
-export const longestWindow = 200;
+const longestWindow = 200;
 const shortestSentence = 24;
 const [newline, space] = [10, 32];
 const sentenceEnds = new Set([...'.!?。！？؟।'].map((sign) => sign.codePointAt(0)));

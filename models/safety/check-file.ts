@@ -32,7 +32,9 @@ function main(): number {
   const filter = createSafetyFilter(policy, { classifier: loadHeadsFromFile() });
   const text = readFileSync(file === '-' ? 0 : file, 'utf8');
   const checked = filter.check(text, parseDirection(values.direction));
-  process.stdout.write(values.redact ? checked.redactedText : values.json ? `${JSON.stringify(checked.verdict, undefined, 2)}\n` : describe(text, checked));
+  process.stdout.write(
+    values.redact ? checked.redactedText : values.json ? `${JSON.stringify(checked.verdict, undefined, 2)}\n` : describe(text, checked),
+  );
   return checked.verdict.action === 'block' && !checked.verdict.dryRun ? 1 : 0;
 }
 

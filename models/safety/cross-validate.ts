@@ -4,8 +4,8 @@
  */
 import { readFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
-import { createSafetyFilter, loadLinearHeads, moderationCategories, parseSafetyPolicy } from '../../layers/safety/index.ts';
 import { hashWord } from '../../layers/safety/heads/features.ts';
+import { createSafetyFilter, loadLinearHeads, moderationCategories, parseSafetyPolicy } from '../../layers/safety/index.ts';
 import { readExamples } from './examples.ts';
 import { areaUnderCurve, type Scored } from './metrics.ts';
 import { createWordScore, packHeads, type WordList } from './pack-heads.ts';
@@ -13,8 +13,19 @@ import { sourceWeight } from './source-weights.ts';
 import { trainHeads } from './train-heads.ts';
 
 const { values } = parseArgs({ options: { cache: { type: 'string', default: '.cache/safety' } } });
-const useful = new Set(['openai-moderation', 'davidson', 'hatecheck', 'benign-prompts', 'novel', 's-labs-train', 'wikipedia', 'neuralchemy-train']);
-const examples = (await readExamples(`${values.cache}/examples.jsonl`)).filter((example) => example.split === 'train' && useful.has(example.source));
+const useful = new Set([
+  'openai-moderation',
+  'davidson',
+  'hatecheck',
+  'benign-prompts',
+  'novel',
+  's-labs-train',
+  'wikipedia',
+  'neuralchemy-train',
+]);
+const examples = (await readExamples(`${values.cache}/examples.jsonl`)).filter(
+  (example) => example.split === 'train' && useful.has(example.source),
+);
 // The file is written by prepare_training_data.py.
 const words = JSON.parse(await readFile(`${values.cache}/profanity-words.json`, 'utf8')) as WordList;
 const abusive = moderationCategories.filter((category) => !category.startsWith('illicit'));

@@ -70,7 +70,8 @@ export function trainHeads(examples: readonly Example[], options: TrainingOption
     const value = 1 / Math.sqrt(Math.max(window.buckets.length, 1));
     for (let head = 0; head < headCount; head += 1) {
       const label = labels[head] ?? -1;
-      gradients[head] = label < 0 || !isCounted(head) ? 0 : share * (weights[head] ?? 1) * (1 / (1 + Math.exp(-(logits[head] ?? 0))) - label);
+      gradients[head] =
+        label < 0 || !isCounted(head) ? 0 : share * (weights[head] ?? 1) * (1 / (1 + Math.exp(-(logits[head] ?? 0))) - label);
     }
     for (const bucket of window.buckets) {
       for (let head = 0; head < headCount; head += 1) {

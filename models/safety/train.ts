@@ -80,7 +80,9 @@ function train(chosen: readonly Example[], chosenThresholds: Readonly<Partial<Re
 function findThresholds(weights: Uint8Array, heldOut: readonly Example[]) {
   const classifier = loadLinearHeads(weights);
   const isHarmless = (example: Example) => !Object.values(example.labels).includes(1) && example.labels.prompt_injection === 0;
-  const scores = heldOut.filter(isHarmless).map((example) => readWindows(example.text).map((window) => classifier.score(window.text, window.windowsBefore)));
+  const scores = heldOut
+    .filter(isHarmless)
+    .map((example) => readWindows(example.text).map((window) => classifier.score(window.text, window.windowsBefore)));
   const found: Partial<Record<ClassifiedCategory, number>> = { prompt_injection: injectionThreshold };
   for (const [name, share] of Object.entries(allowedAlarms)) {
     // The keys are those of the table above.

@@ -84,7 +84,8 @@ function recogniseFrom(run: Run, start: number, report: ReportMatch): number {
     const found = formatsByLength.get(id.length)?.find((format) => isId(run, format, start, id, groups));
     // "12-34-5678-9": the id must end where its groups end.
     const joint = text.charCodeAt(end);
-    const goesOn = isJoint(joint) && isDigit(text.charCodeAt(end + 1)) && (joint !== 32 || text.charCodeAt(end - (groups.at(-1) ?? 0) - 1) === 32);
+    const goesOn =
+      isJoint(joint) && isDigit(text.charCodeAt(end + 1)) && (joint !== 32 || text.charCodeAt(end - (groups.at(-1) ?? 0) - 1) === 32);
     if (found !== undefined && !goesOn && text[end] !== '_') {
       report('national_id', start, end, found.rule);
       return end;

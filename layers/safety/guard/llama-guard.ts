@@ -35,7 +35,9 @@ export const llamaGuard3: GuardFormat = {
   },
   parse(answer) {
     const [first, second = ''] = answer.trim().split('\n');
-    const scores: Partial<Record<ClassifiedCategory, number>> = Object.fromEntries(hazards.flatMap(([, ...categories]) => categories.map((category) => [category, 0])));
+    const scores: Partial<Record<ClassifiedCategory, number>> = Object.fromEntries(
+      hazards.flatMap(([, ...categories]) => categories.map((category) => [category, 0])),
+    );
     if (first?.trim() === 'safe') return scores;
     if (first?.trim() !== 'unsafe') throw new GuardAnswerError(llamaGuard3.name);
     for (const code of second.split(',')) {

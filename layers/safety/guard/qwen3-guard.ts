@@ -36,7 +36,9 @@ export const qwen3Guard: GuardFormat = {
     }
     const severity = severities[fields.get('safety')?.toLowerCase() ?? ''];
     if (severity === undefined) throw new GuardAnswerError(qwen3Guard.name);
-    const scores: Partial<Record<ClassifiedCategory, number>> = Object.fromEntries(Object.values(categoriesOf).flatMap((list) => list.map((category) => [category, 0])));
+    const scores: Partial<Record<ClassifiedCategory, number>> = Object.fromEntries(
+      Object.values(categoriesOf).flatMap((list) => list.map((category) => [category, 0])),
+    );
     for (const name of (fields.get('categories') ?? 'None').split(',')) {
       const categories = categoriesOf[name.trim().toLowerCase()];
       if (categories === undefined) throw new GuardAnswerError(qwen3Guard.name);

@@ -46,7 +46,8 @@ function readInside(codes: readonly number[], index: number): number {
   const before = codes[index - 1] ?? space;
   const after = codes[index + 1] ?? space;
   if (!isLetter(after) && !(leetLetter(after) !== undefined && isLetter(codes[index + 2] ?? space))) return code;
-  if (isDigit(code) && isDigit(before)) return code;
+  // A row of digits is a number.
+  if (isDigit(code) && isDigit(before) && isDigit(isDigit(after) ? after : (codes[index - 2] ?? space))) return code;
   return isLetter(before) || leetLetter(before) !== undefined || before === space ? letter : code;
 }
 

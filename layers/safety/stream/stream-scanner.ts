@@ -283,6 +283,6 @@ const logit = (probability: number) => Math.log((probability + 1e-9) / (1 - prob
 const sigmoid = (odds: number) => 1 / (1 + Math.exp(-odds));
 
 /** What stands in place of a piece that was redacted. */
-export function labelFor(kind: SpanKind): string {
+function labelFor(kind: SpanKind): string {
   return `[${kind.toUpperCase()}]`;
 }

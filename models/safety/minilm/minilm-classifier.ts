@@ -1,36 +1,47 @@
 import * as v from 'valibot';
 import type { TextClassifier } from '../../../layers/safety/index.ts';
-import { createEmbedder, embeddingLength } from './embedder.ts';
+
+/** Width of all-MiniLM-L6-v2. */
+export const embeddingLength = 384;
+
+/** Characters that are embedded: even one token a character stays inside the model's 256. */
+export const longestSentence = 250;
 
 /** Categories that an embedding judges better than words do. */
 export const minilmCategories = ['hate', 'illicit'] as const;
 
 const headSchema = v.strictObject({
   heads: v.array(
-    v.strictObject({ category: v.picklist(minilmCategories), bias: v.number(), weights: v.pipe(v.array(v.number()), v.length(embeddingLength)) }),
+    v.strictObject({
+      category: v.picklist(minilmCategories),
+      bias: v.number(),
+      weights: v.pipe(v.array(v.number()), v.length(embeddingLength)),
+    }),
   ),
 });
 export type MinilmHeads = v.InferOutput<typeof headSchema>;
 
+/** A sentence's embedding at unit length: `models/local/embeddings` has one. */
+export type EmbedSentence = (text: string) => Promise<Float32Array>;
+
 /**
- * Linear heads over MiniLM for what the n-gram heads leave undecided: hate without slurs, requests in other words. It takes some 40 ms of CPU for
- * 128 pieces, so the bands keep it to the texts that need it.
+ * Linear heads over all-MiniLM-L6-v2 for what the n-gram heads leave undecided: hate without slurs, requests in other words. An embedding takes some
+ * 40 ms of CPU for 128 tokens, so the bands keep it to the texts that need it.
  * @param heads content of `weights/minilm-heads.json`
  */
-export async function createMinilmClassifier(
-  model: Uint8Array,
-  vocabulary: string,
+export function createMinilmClassifier(
+  embed: EmbedSentence,
   heads: unknown,
   bands: TextClassifier['bands'] = { hate: [0.02, 0.98], illicit: [0.05, 0.95] },
-): Promise<TextClassifier> {
+): TextClassifier {
   const parsed = v.parse(headSchema, heads);
-  const embedder = await createEmbedder(model, vocabulary);
   return {
     name: 'minilm',
     bands,
     async classify(text, signal) {
       signal?.throwIfAborted();
-      const embedding = await embedder.embed(text);
+      // The end of the text is the window; what comes before it is context.
+      const embedding = await embed(text.slice(-longestSentence));
       return Object.fromEntries(
         parsed.heads.map(({ category, bias, weights }) => {
           const logit = weights.reduce((sum, weight, unit) => sum + weight * (embedding[unit] ?? 0), bias);

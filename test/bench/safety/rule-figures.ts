@@ -20,7 +20,11 @@ export function reportRules(filter: SafetyFilter, report: Report): void {
       found += counts.found;
       count += counts.count;
     }
-    report.line(kind, `recall ${(counts.found / counts.count).toFixed(3)} of ${counts.count}, leaked whole ${counts.leaked}`, kind === 'phone' ? '>= 0.90' : '>= 0.99');
+    report.line(
+      kind,
+      `recall ${(counts.found / counts.count).toFixed(3)} of ${counts.count}, leaked whole ${counts.leaked}`,
+      kind === 'phone' ? '>= 0.90' : '>= 0.99',
+    );
   }
   report.line('all but phones', `recall ${(found / count).toFixed(4)}`, '>= 0.99');
   const lookAlikes = plantLookAlikes(20);

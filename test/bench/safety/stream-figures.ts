@@ -9,7 +9,10 @@ import { readProse, tokensOf } from './texts.ts';
 /** The streaming law, what is held, and what it costs. */
 export function reportStreams(rules: SafetyFilter, withHeads: SafetyFilter, report: Report): void {
   const random = createRandom(9);
-  const texts = [...fc.sample(hostileText, { numRuns: 500, seed: 9 }), ...plantPersonalData(23).map((planted) => planted.text)].slice(0, 1000);
+  const texts = [...fc.sample(hostileText, { numRuns: 500, seed: 9 }), ...plantPersonalData(23).map((planted) => planted.text)].slice(
+    0,
+    1000,
+  );
   let differences = 0;
   let leaks = 0;
   let runs = 0;
@@ -30,7 +33,11 @@ export function reportStreams(rules: SafetyFilter, withHeads: SafetyFilter, repo
       if (released !== expected.redactedText) differences += 1;
     }
   }
-  report.line(`random chunkings (${runs})`, `${differences} differences, ${leaks} releases that were not a prefix of the final text`, '0 / 0');
+  report.line(
+    `random chunkings (${runs})`,
+    `${differences} differences, ${leaks} releases that were not a prefix of the final text`,
+    '0 / 0',
+  );
 
   const prose = readProse().slice(0, 200_000);
   const tokens = tokensOf(prose);
@@ -42,7 +49,11 @@ export function reportStreams(rules: SafetyFilter, withHeads: SafetyFilter, repo
   }
   held.sort((a, b) => a - b);
   const mean = held.reduce((sum, count) => sum + count, 0) / held.length;
-  report.line(`characters held on prose (${tokens.length} tokens)`, `mean ${mean.toFixed(2)}, p95 ${held[Math.floor(held.length * 0.95)]}, most ${held.at(-1)}`, 'mean <= 5, p95 <= 12');
+  report.line(
+    `characters held on prose (${tokens.length} tokens)`,
+    `mean ${mean.toFixed(2)}, p95 ${held[Math.floor(held.length * 0.95)]}, most ${held.at(-1)}`,
+    'mean <= 5, p95 <= 12',
+  );
   for (const [name, filter] of [
     ['rules', rules],
     ['rules and heads', withHeads],
@@ -74,9 +85,26 @@ export function reportSpeed(rules: SafetyFilter, withHeads: SafetyFilter, report
     if (round >= 100) times.push(performance.now() - start);
   }
   times.sort((a, b) => a - b);
-  report.line('check of 512 characters, rules and heads', `p50 ${times[250]?.toFixed(3)} ms, p95 ${times[475]?.toFixed(3)} ms`, 'p50 <= 1 ms');
+  report.line(
+    'check of 512 characters, rules and heads',
+    `p50 ${times[250]?.toFixed(3)} ms, p95 ${times[475]?.toFixed(3)} ms`,
+    'p50 <= 1 ms',
+  );
   let slowest = { milliseconds: 0, pattern: '' };
-  for (const pattern of [...Array.from({ length: 94 }, (_, index) => String.fromCharCode(33 + index)), ' ', '\n', 'é', '機', '😀', '\u0301', '1-', 'a.', 'a.a.a.@', '1 ', '@a']) {
+  for (const pattern of [
+    ...Array.from({ length: 94 }, (_, index) => String.fromCharCode(33 + index)),
+    ' ',
+    '\n',
+    'é',
+    '機',
+    '😀',
+    '\u0301',
+    '1-',
+    'a.',
+    'a.a.a.@',
+    '1 ',
+    '@a',
+  ]) {
     const long = pattern.repeat(Math.ceil(100_000 / pattern.length));
     let best = Infinity;
     for (let round = 0; round < 3; round += 1) {
@@ -86,5 +114,9 @@ export function reportSpeed(rules: SafetyFilter, withHeads: SafetyFilter, report
     }
     if (best > slowest.milliseconds) slowest = { milliseconds: best, pattern };
   }
-  report.line('100 kB of one repeated character or pattern, the slowest', `${slowest.milliseconds.toFixed(1)} ms (${JSON.stringify(slowest.pattern)})`, '<= 50 ms');
+  report.line(
+    '100 kB of one repeated character or pattern, the slowest',
+    `${slowest.milliseconds.toFixed(1)} ms (${JSON.stringify(slowest.pattern)})`,
+    '<= 50 ms',
+  );
 }

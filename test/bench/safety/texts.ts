@@ -10,12 +10,16 @@ export async function readEvaluationTexts(cache: string): Promise<readonly Examp
 
 /** Ordinary questions with alarming words, written for this project and kept out of training. */
 export function readHardBenign(): string[] {
-  return readFileSync(new URL('../../fixtures/safety/hard-benign.txt', import.meta.url), 'utf8').trim().split('\n');
+  return readFileSync(new URL('../../fixtures/safety/hard-benign.txt', import.meta.url), 'utf8')
+    .trim()
+    .split('\n');
 }
 
 /** Prose without personal data: the project's own documents. */
 export function readProse(): string {
-  const names = ['README.md', 'docs/architecture.md', 'docs/safety.md', 'LICENSE'].map((name) => new URL(`../../../${name}`, import.meta.url));
+  const names = ['README.md', 'docs/architecture.md', 'docs/safety.md', 'LICENSE'].map(
+    (name) => new URL(`../../../${name}`, import.meta.url),
+  );
   return names
     .filter((name) => existsSync(name))
     .map((name) => readFileSync(name, 'utf8'))
