@@ -130,7 +130,8 @@ export function createContainerServer(
       }
       throw new InvocationError('Not Found', { code: 404 });
     } catch (error) {
-      respondError(response, error instanceof InvocationError ? error : new InvocationError('Internal server error', { code: 500 }));
+      const told = error instanceof URIError ? new InvocationError('The path is no valid URL.') : error;
+      respondError(response, told instanceof InvocationError ? told : new InvocationError('Internal server error', { code: 500 }));
     }
   }
 
@@ -172,11 +173,14 @@ async function readBody(request: IncomingMessage): Promise<{ value: unknown; req
   if (type !== 'application/json') {
     throw new InvocationError("Unsupported Media Type: Only 'application/json' is allowed", { type: 'Bad Request' });
   }
+  const tooLarge = () => new InvocationError(`The body is larger than ${MAX_BODY_BYTES} bytes.`, { code: 413 });
+  if (Number(request.headers['content-length'] ?? 0) > MAX_BODY_BYTES) throw tooLarge();
   const chunks: Buffer[] = [];
   let bytes = 0;
-  for await (const chunk of request as AsyncIterable<Buffer>) {
+  // Leaving the loop must not destroy the connection, which still has to carry the answer.
+  for await (const chunk of request.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
     bytes += chunk.length;
-    if (bytes > MAX_BODY_BYTES) throw new InvocationError(`The body is larger than ${MAX_BODY_BYTES} bytes.`, { code: 413 });
+    if (bytes > MAX_BODY_BYTES) throw tooLarge();
     chunks.push(chunk);
   }
   let value: unknown;
@@ -216,6 +220,7 @@ function respondError(response: ServerResponse, error: InvocationError): void {
     response.destroy();
     return;
   }
+  if (error.code === 413) response.setHeader('connection', 'close'); // the rest of the body is not read
   respond(response, error.code, JSON.stringify(error.toBody()), 'application/json');
 }
 

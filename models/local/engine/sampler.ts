@@ -108,7 +108,7 @@ function findCandidates(row: Float32Array, { temperature, topP, topK, minP }: Sa
   let total = 0;
   for (let id = 0; id < row.length; id++) {
     const exponent = ((row[id] as number) - top) / temperature; // within the row's length
-    if (exponent < floor) continue;
+    if (!(exponent >= floor)) continue; // also what is no number: such a token is never drawn
     const share = Math.exp(exponent);
     ids.push(id);
     shares.push(share);

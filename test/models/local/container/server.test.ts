@@ -263,6 +263,32 @@ describe('POST /invocations', () => {
     expect(JSON.stringify(broken.answer)).not.toContain('repeat me');
   });
 
+  it('refuses a body over 32 MiB with 413, with and without a length', async () => {
+    const part = new Uint8Array(1 << 20).fill(32);
+    const headers = { 'content-type': 'application/json' };
+    const send = (body: Uint8Array<ArrayBuffer> | ReadableStream<Uint8Array>, more: object = {}) =>
+      fetch(`${container.url}/invocations`, { method: 'POST', headers, body, ...more });
+    const whole = await send(new Uint8Array(33 << 20)).then(
+      (response) => response.status,
+      () => 'cut', // the client may still be sending when the connection ends
+    );
+    expect([413, 'cut']).toContain(whole);
+    let sent = 0;
+    const endless = new ReadableStream<Uint8Array>({
+      pull: (controller) => {
+        sent++;
+        if (sent > 64) controller.close();
+        else controller.enqueue(part);
+      },
+    });
+    const streamed = await send(endless, { duplex: 'half' }).then(
+      (response) => response.status,
+      () => 'cut',
+    );
+    expect([413, 'cut']).toContain(streamed);
+    expect((await complete({ ...GREEDY, max_tokens: 1 })).status).toBe(200);
+  });
+
   it('refuses sessions, which it does not keep', async () => {
     expect((await complete({ ...GREEDY }, { 'x-amzn-sagemaker-session-id': 'one' })).status).toBe(400);
   });

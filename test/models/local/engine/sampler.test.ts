@@ -89,6 +89,10 @@ describe('sampleToken', () => {
     expect([...counts.keys()].sort()).toEqual([0, 1]);
   });
 
+  it('never draws a token whose logit is no number', () => {
+    expect([...drawn([0, Number.NaN, 0], {}).keys()].sort()).toEqual([0, 2]);
+  });
+
   it('adds biases, and keeps to allowed tokens', () => {
     expect([...drawn([5, 0, 0], { logitBias: new Map([[2, 100]]) }).keys()]).toEqual([2]);
     expect([...drawn([50, 0, 0], { allowedTokenIds: [1, 2] }).keys()].sort()).toEqual([1, 2]);
