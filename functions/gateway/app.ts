@@ -8,6 +8,7 @@ import { limitBody } from './middleware/limit-body.ts';
 import { type RequestVariables, requestId } from './middleware/request-id.ts';
 import { verifyOrigin } from './middleware/verify-origin.ts';
 import { errorResponse } from './openai/error-body.ts';
+import { PriorCache } from './pipeline/classify/prior-cache.ts';
 import { createApiKey, getLimits, listApiKeys, revokeApiKey, rotateApiKey, setLimits, updateApiKey } from './routes/admin.ts';
 import { answerGeneration } from './routes/answer-generation.ts';
 import { chatCompletions } from './routes/chat-completions.ts';
@@ -63,6 +64,7 @@ export function createApp(services: Services, config: GatewayConfig, isDraining:
   const app: App = new Hono<{ Variables: RequestVariables }>();
 
   const room = createRoom(services, config);
+  const priors = new PriorCache();
 
   app.use(requestId(services.ids, services.clock));
   app.use(allowBrowsers());
@@ -103,7 +105,7 @@ export function createApp(services: Services, config: GatewayConfig, isDraining:
 
   app.post('/v1/embeddings', generate, async (c) => c.json(await createEmbeddings(c, room)));
   app.post('/v1/moderations', async (c) => c.json(await moderate(c, room)));
-  app.post('/v1/classify', generate, async (c) => c.json(await classify(c, room)));
+  app.post('/v1/classify', generate, async (c) => c.json(await classify(c, room, priors)));
   for (const path of SCORE_PATHS) app.post(path, generate, async (c) => c.json(await score(c, room)));
   for (const path of RERANK_PATHS) app.post(path, generate, async (c) => c.json(await rerank(c, room)));
   app.post('/tokenize', async (c) => c.json(await tokenize(c, services)));

@@ -32,7 +32,7 @@ const OPENAI = 'https://platform.openai.com/docs/api-reference';
 const VLLM = 'https://docs.vllm.ai/en/stable/serving/openai_compatible_server.html';
 const PAGE = ['limit', 'order', 'after'];
 
-export const operations: readonly Operation[] = [
+const operations: readonly Operation[] = [
   {
     method: 'post',
     path: '/v1/chat/completions',

@@ -10,7 +10,6 @@ import {
   metadata,
   nullish,
   oneOf,
-  readSampling,
   refused,
   serviceTier,
   string,
@@ -197,8 +196,4 @@ function readFormat({ text }: PromptBody) {
   if (form?.type !== 'json_schema') return form;
   const { type, ...schema } = form;
   return { type, json_schema: schema };
-}
-
-export function readResponseSampling(body: ResponseBody) {
-  return readSampling(body);
 }

@@ -44,7 +44,7 @@ export async function embedTexts(
   return { promptTokens, embeddings: embeddings.map((embedding) => normalise(embedding.subarray(0, dimensions))) };
 }
 
-export function chooseEmbeddingModel(models: readonly EmbeddingModel[], modelId: string, allowed?: readonly string[]): EmbeddingModel {
+function chooseEmbeddingModel(models: readonly EmbeddingModel[], modelId: string, allowed?: readonly string[]): EmbeddingModel {
   const model = models.find((candidate) => candidate.id === modelId && (allowed === undefined || allowed.includes(modelId)));
   if (model === undefined) throw new ModelNotFoundError(modelId);
   return model;

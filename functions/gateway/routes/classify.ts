@@ -3,19 +3,21 @@ import { parseClassifyRequest } from '../openai/classify-request.ts';
 import { encodeClassifications } from '../openai/classify-response.ts';
 import { chooseModel } from '../pipeline/choose-model.ts';
 import { planClassification } from '../pipeline/classify/classify.ts';
+import { type PriorCache, priorKey } from '../pipeline/classify/prior-cache.ts';
 import { meterPrompt } from '../pipeline/meter-prompt.ts';
 import { scoreTokens } from '../pipeline/score-tokens.ts';
 import { readJsonBody } from './read-json-body.ts';
 import type { RouteContext } from './route-context.ts';
 
 /** `POST /v1/classify` */
-export async function classify(c: RouteContext, room: Room): Promise<ReturnType<typeof encodeClassifications>> {
+export async function classify(c: RouteContext, room: Room, priors: PriorCache): Promise<ReturnType<typeof encodeClassifications>> {
   const requestId = c.get('requestId');
   const caller = c.get('caller');
   const request = parseClassifyRequest(await readJsonBody(c));
   const model = chooseModel(room.models, request.modelId, caller.models);
-  const plan = planClassification(model, request.task, request.inputs, request.decideEach);
-  const prompts = plan.groups.flat().map((prompt) => prompt.tokenIds);
+  const key = await priorKey(model, request.task, request.decideEach);
+  const plan = planClassification(model, request.task, request.inputs, request.decideEach, priors.get(key));
+  const prompts = plan.prompts.map((prompt) => prompt.tokenIds);
   const { promptTokens } = plan;
   const admission = { caller, generationId: room.ids.create('gen_') };
   const { id, price } = model.served;
@@ -23,8 +25,8 @@ export async function classify(c: RouteContext, room: Room): Promise<ReturnType<
     result: await scoreTokens(room, model, prompts, requestId, c.req.raw.signal),
     promptTokens,
   }));
-  let next = 0;
-  const grouped = plan.groups.map((group) => group.map(() => scores[next++] ?? []));
+  const { classifications, prior } = plan.read(scores);
+  priors.set(key, prior);
   const head = { id: room.ids.create('classify-'), created: Math.floor(room.clock.now() / 1000), promptTokens };
-  return encodeClassifications(plan.read(grouped), request, head);
+  return encodeClassifications(classifications, request, head);
 }

@@ -127,6 +127,17 @@ describe('POST /v1/classify', () => {
     expect(seen.flatMap((request) => request.prompts)).toHaveLength(4 * 3 * 2);
   });
 
+  it('asks about texts without content once for a task', async () => {
+    const seen: ScoringRequest[] = [];
+    const { post } = await createTestGateway(opinionated(seen));
+    const body = { model: MODEL, task: 'sentiment', input: inputs };
+    const answers = [];
+    for (const _ of [1, 2]) answers.push(((await (await post('/v1/classify', body)).json()) as Json)['data']);
+    expect(answers[1]).toEqual(answers[0]);
+    await post('/v1/classify', { ...body, labels: ['positive', 'negative', 'neutral'] });
+    expect(seen.map((request) => request.prompts.length)).toEqual([(3 + 3) * 2, 3 * 2, (3 + 3) * 3]);
+  });
+
   it('counts every token that was scored', async () => {
     const seen: ScoringRequest[] = [];
     const { body } = await ask(opinionated(seen), '/v1/classify', { model: MODEL, input: inputs, task: 'sentiment' });
