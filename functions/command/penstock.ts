@@ -1,4 +1,4 @@
-/** `npm run penstock -- keys|limits|usage|privacy ...`: runs a gateway's admin API from a terminal. */
+/** `npm run penstock -- keys|limits|usage|privacy|doctor ...`: runs a gateway's admin API from a terminal. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { parseArgs } from 'node:util';
@@ -14,6 +14,7 @@ const HELP = `Usage: npm run penstock -- COMMAND [options]
   keys revoke ID
   limits get|set project|organization ID [--limit NAME=NUMBER]...
   usage [--from DATE] [--to DATE] [--by day,model,api_key,project] [--organization ID] [--csv]
+  doctor [-c SETTING=VALUE]...         what would be deployed to AWS, its cost when idle, and whether the account is ready for it
   privacy prove                        plants canaries in a gateway of its own and searches everything that it leaves behind
 
 Limits: requests_per_minute, tokens_per_minute, concurrent_requests, tokens_per_day, tokens_per_month, tokens_total,
@@ -46,8 +47,11 @@ const OPTIONS = {
 type Values = ReturnType<typeof parse>['values'];
 
 try {
-  const { values, positionals } = parse(process.argv.slice(2));
-  process.stdout.write(values.help === true || positionals.length === 0 ? HELP : await run(positionals, values));
+  if (process.argv[2] === 'doctor') await examineAccount(process.argv.slice(3));
+  else {
+    const { values, positionals } = parse(process.argv.slice(2));
+    process.stdout.write(values.help === true || positionals.length === 0 ? HELP : await run(positionals, values));
+  }
 } catch (error) {
   process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);
   process.exitCode = 1;
@@ -177,6 +181,13 @@ async function provePrivacy(): Promise<string> {
   const [code] = await once(proof, 'exit');
   if (code !== 0) throw new Error('Something was left behind.');
   return '';
+}
+
+/** `infra` is a program of its own: no function imports it. */
+async function examineAccount(options: readonly string[]): Promise<void> {
+  const doctor = spawn(process.execPath, [new URL('../../infra/doctor.ts', import.meta.url).pathname, ...options], { stdio: 'inherit' });
+  const [code] = await once(doctor, 'exit');
+  process.exitCode = code ?? 1;
 }
 
 function need(value: string, what: string): string {
