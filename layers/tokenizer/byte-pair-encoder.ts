@@ -16,7 +16,7 @@ import { MAX_SHORT_BYTES, ShortTokenCache } from './short-token-cache.ts';
 import { NO_TOKEN, type Vocabulary } from './vocabulary-file.ts';
 
 /** Steps of a search between two chances to pause: well under 5 ms. */
-const STEPS_PER_TURN = 8192;
+const STEPS_PER_TURN = 4096;
 /** Longer pieces are searched in turns. */
 const MAX_COMPOSED_BYTES = 3 * 4096;
 const MAX_UNIT_BYTES = 36;
@@ -117,6 +117,7 @@ export class BytePairEncoder {
   }
 
   #encodeByHash(bytes: Uint8Array, start: number, end: number): PieceSearch | undefined {
+    if (end - start > MAX_COMPOSED_BYTES) return { bytes, start, end, at: start, outputStart: this.length, deadEnds: undefined };
     const hash = hashBytes(bytes, start, end);
     const id = end - start <= this.#longestToken ? this.#findToken(bytes, start, end, hash) : -1;
     if (id >= 0) {
@@ -136,7 +137,7 @@ export class BytePairEncoder {
       return undefined;
     }
     const before = this.length;
-    if (cache === this.#units || end - start > MAX_COMPOSED_BYTES || !this.#composeCharacters(bytes, start, end)) {
+    if (cache === this.#units || !this.#composeCharacters(bytes, start, end)) {
       const search: PieceSearch = { bytes, start, end, at: start, outputStart: before, deadEnds: undefined };
       if (!this.continueSearch(search)) return search;
     }

@@ -1,6 +1,6 @@
 /**
  * Runs plain text through the pre-tokenizer and the byte pair encoder in steps of bounded work. Text is taken in chunks, cut only where
- * every pre-tokenizer cuts and no normalization joins: before ` x` after a visible character, and before `x` after a line feed.
+ * every pre-tokenizer cuts and no normalization joins: before ` x` after a visible character, and before `x` after a visible character and a line feed.
  */
 import type { BytePairEncoder, PieceSearch } from './byte-pair-encoder.ts';
 import { normalizeNfc } from './hugging-face-nfc.ts';
@@ -9,6 +9,8 @@ import type { VocabularySettings } from './vocabulary-file.ts';
 
 /** UTF-16 code units that are taken at once, unless a run without a safe cut is longer. */
 const CHUNK_UNITS = 2 ** 14;
+/** Code units that one step looks through for a cut beyond that. */
+const LOOK_UNITS = 2 ** 18;
 /** Bytes of pieces that one step encodes. */
 const STEP_BYTES = 2 ** 14;
 
@@ -21,6 +23,8 @@ export interface EncodingRun {
   length: number;
   /** Code units before this are taken. */
   taken: number;
+  /** Code units before this are known to hold no cut. */
+  lookedAt: number;
   bytes: Uint8Array;
   at: number;
   end: number;
@@ -45,6 +49,7 @@ export class PlainTextEncoder {
       output: new Uint32Array(64),
       length: 0,
       taken: 0,
+      lookedAt: 0,
       bytes: new Uint8Array(0),
       at: 0,
       end: 0,
@@ -71,7 +76,7 @@ export class PlainTextEncoder {
     }
     if (run.at === run.end) {
       if (run.taken === run.text.length) return true;
-      this.#takeChunk(run);
+      if (!this.#takeChunk(run)) return false;
     }
     const { bytes, end } = run;
     const scan = this.#scan;
@@ -87,29 +92,42 @@ export class PlainTextEncoder {
     return at === end && run.search === undefined && run.taken === run.text.length;
   }
 
-  #takeChunk(run: EncodingRun): void {
+  /** @returns false while the end of an unusually long chunk is still looked for, or to pause after it was taken. */
+  #takeChunk(run: EncodingRun): boolean {
     const { text, taken } = run;
-    const cut = text.length - taken <= CHUNK_UNITS ? text.length : findSafeCut(text, taken, taken + CHUNK_UNITS);
+    const limit = taken + CHUNK_UNITS;
+    const cut = text.length <= limit ? text.length : (findCutBefore(text, taken, limit) ?? findCutAfter(text, run));
+    if (cut === undefined) return false;
     const part = taken === 0 && cut === text.length ? text : text.slice(taken, cut);
     const chunk = this.#settings.normalization === 'nfc' ? normalizeNfc(part) : part;
     if (run.bytes.length < chunk.length * 3) run.bytes = new Uint8Array(chunk.length * 3);
     run.end = utf8.encodeInto(chunk, run.bytes).written;
     run.at = 0;
     run.taken = cut;
+    run.lookedAt = 0;
+    return chunk.length <= CHUNK_UNITS;
   }
 }
 
-/** The last safe cut before `limit`, else the first one after it, else the end. */
-function findSafeCut(text: string, from: number, limit: number): number {
-  for (let at = limit; at > from + 1; at--) if (isSafeCut(text, at)) return at;
-  for (let at = limit + 1; at < text.length; at++) if (isSafeCut(text, at)) return at;
-  return text.length;
+/** The last safe cut before `limit`. */
+function findCutBefore(text: string, from: number, limit: number): number | undefined {
+  for (let at = limit; at > from + 2; at--) if (isSafeCut(text, at)) return at;
+  return undefined;
+}
+
+/** The first safe cut after the usual length, else the end; `undefined` when the turn is over first. */
+function findCutAfter(text: string, run: EncodingRun): number | undefined {
+  const from = Math.max(run.taken + CHUNK_UNITS, run.lookedAt);
+  const to = Math.min(text.length, from + LOOK_UNITS);
+  for (let at = from; at < to; at++) if (isSafeCut(text, at)) return at;
+  run.lookedAt = to;
+  return to === text.length ? to : undefined;
 }
 
 function isSafeCut(text: string, at: number): boolean {
   const before = text.charCodeAt(at - 1);
   const after = text.charCodeAt(at);
-  if (before === 0x0a) return isPlainLetter(after);
+  if (before === 0x0a) return isPlainLetter(after) && isVisible(text.charCodeAt(at - 2));
   return after === 0x20 && isVisible(before) && isPlainLetter(text.charCodeAt(at + 1));
 }
 

@@ -71,15 +71,19 @@ describe('encode', () => {
     }
   });
 
-  it('gives the same ids however long the text before and after a piece is', async () => {
-    const reference = loadReference('cl100k_base');
-    const random = createRandom(11);
-    for (const glue of [' the ', '\nA', '', '字']) {
-      let text = '';
-      while (text.length < 60_000) text += fuzzText(random) + glue;
-      expect([...cl100k.encode(text)]).toEqual([...(await reference.encodePlain(text))]);
-    }
-  });
+  it.each(['r50k_base', 'cl100k_base', 'o200k_base', 'smollm2', 'qwen3'] as const)(
+    'of %s gives the same ids however long the text before and after a piece is',
+    async (name) => {
+      const [ours, reference] = [await loadVocabulary(name), loadReference(name)];
+      const random = createRandom(11);
+      for (const glue of [' the ', '\nA', '\n\nA', ' \nA', '!\nA', '', '字']) {
+        let text = '';
+        while (text.length < 60_000) text += fuzzText(random) + glue;
+        expect([...ours.encode(text)]).toEqual([...(await reference.encodePlain(text))]);
+      }
+    },
+    60_000,
+  );
 
   const runs: Readonly<Record<string, (length: number) => string>> = {
     a: (length) => 'a'.repeat(length),
