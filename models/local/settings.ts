@@ -20,6 +20,8 @@ export interface LocalSettings {
   readonly maxQueue: number;
   /** Threads of the engine; `undefined` leaves the choice to it. */
   readonly threads: number | undefined;
+  /** Holds an embedding model: `model.onnx` and `tokenizer.json`. */
+  readonly embeddingsFolder: string | undefined;
   readonly faultPlanFile: string | undefined;
   readonly cacheFolder: string;
   /** The key that was set; `undefined` where only the development key is. */
@@ -41,6 +43,7 @@ Options (environment variable in brackets):
   --slots N       answers generated at once, default 8
   --queue N       requests that may wait for a slot, default 64
   --threads N     threads of the engine, default one per core
+  --embeddings FOLDER  also serve the embedding model in it (model.onnx and tokenizer.json of all-MiniLM-L6-v2)
   --faults FILE   fault plan for the SageMaker-compatible endpoint, see docs/architecture.md
   --help          this text
 
@@ -76,6 +79,7 @@ export function readSettings(
     slots: integer('--slots', values.slots, 1, 256) ?? 8,
     maxQueue: integer('--queue', values.queue, 0, 100_000) ?? 64,
     threads: integer('--threads', values.threads, 1, 1024),
+    embeddingsFolder: values.embeddings === undefined ? undefined : resolve(values.embeddings),
     faultPlanFile: values.faults === undefined ? undefined : resolve(values.faults),
     cacheFolder: resolve(env['PENSTOCK_CACHE'] ?? defaultCacheFolder(env)),
     apiKey: env['PENSTOCK_API_KEY'] || undefined,
@@ -88,7 +92,7 @@ export function readSettings(
 function parse(argv: readonly string[]) {
   const text = { type: 'string' } as const;
   const options = {
-    ...{ port: text, host: text, model: text, context: text, slots: text, queue: text, threads: text, faults: text },
+    ...{ port: text, host: text, model: text, context: text, slots: text, queue: text, threads: text, embeddings: text, faults: text },
     help: { type: 'boolean', short: 'h' },
   } as const;
   try {

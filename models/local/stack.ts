@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
-import { answerPipelines, type ServedModel } from '../catalog.ts';
+import { answerPipelines, type EmbeddingModel, type ServedModel } from '../catalog.ts';
 import type { PreparedModel } from './prepare-model.ts';
 import type { RuntimeConfigInput } from './sagemaker-runtime/config.ts';
 import type { LocalSettings } from './settings.ts';
@@ -41,7 +41,10 @@ export async function describeStack(settings: LocalSettings, model: PreparedMode
   const catalogFile = join(runFolder, 'catalog.json');
   await Promise.all([
     writeFile(runtimeConfigFile, JSON.stringify(runtimeConfig), { mode: 0o600 }),
-    writeFile(catalogFile, JSON.stringify([...model.catalog, ...pipelinesOf(model.catalog)])),
+    writeFile(
+      catalogFile,
+      JSON.stringify([...model.catalog, ...pipelinesOf(model.catalog), ...embeddingModelsOf(model.catalog, settings)]),
+    ),
   ]);
 
   const environment = withoutAws(settings.environment);
@@ -64,6 +67,7 @@ export async function describeStack(settings: LocalSettings, model: PreparedMode
             String(contextLength(model.catalog)),
           ],
           ...(settings.threads === undefined ? [] : ['--threads', String(settings.threads)]),
+          ...(settings.embeddingsFolder === undefined ? [] : ['--embeddings', settings.embeddingsFolder]),
         ],
         environment,
         readyUrl: `${container}/ping`,
@@ -105,6 +109,14 @@ function describeEndpoint({ endpoint }: ServedModel, container: string): Runtime
 /** Drafting and refining works with whatever model is served here. */
 function pipelinesOf([served]: readonly ServedModel[]) {
   return served === undefined ? [] : answerPipelines.map((pipeline) => ({ ...pipeline, model: served.id }));
+}
+
+/** The container serves it beside the generating model, so it has the same endpoint. */
+function embeddingModelsOf([served]: readonly ServedModel[], { embeddingsFolder }: LocalSettings): readonly EmbeddingModel[] {
+  if (served === undefined || embeddingsFolder === undefined) return [];
+  const { endpoint } = served;
+  const model = { id: 'all-minilm-l6-v2', created: 1_630_281_600, ownedBy: 'sentence-transformers', dimensions: 384, maxInputTokens: 256 };
+  return [{ task: 'embed', ...model, takesTokenIds: false, endpoint }];
 }
 
 function contextLength(catalog: readonly ServedModel[]): number {

@@ -29,6 +29,7 @@ describe('readSettings', () => {
       '--slots',
       '--queue',
       '--threads',
+      '--embeddings',
       '--faults',
       'PENSTOCK_API_KEY',
       'PENSTOCK_CACHE',

@@ -212,7 +212,7 @@ def litellm_client():
 def llm_cli():
     with tempfile.TemporaryDirectory() as folder:
         with open(os.path.join(folder, "extra-openai-models.yaml"), "w") as file:
-            file.write(f"- model_id: penstock\n  model_name: {MODEL}\n  api_base: {BASE_URL}\n")
+            file.write(f"- model_id: penstock\n  model_name: {MODEL}\n  api_base: {BASE_URL}\n  api_key_name: penstock\n")
         command = [sys.executable, "-m", "llm", "-m", "penstock", "--key", API_KEY, "-o", "max_tokens", "8", "Say hello."]
         done = subprocess.run(command, env={**os.environ, "LLM_USER_PATH": folder}, capture_output=True, text=True, timeout=120)
         assert done.returncode == 0 and done.stdout.strip(), done.stderr
