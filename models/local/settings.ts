@@ -42,7 +42,7 @@ Options (environment variable in brackets):
   --context N     longest prompt and answer together, in tokens; default the model's own
   --slots N       answers generated at once, default 8
   --queue N       requests that may wait for a slot, default 64
-  --threads N     threads of the engine, default one per core
+  --threads N     threads of the engine, default half the cores
   --embeddings FOLDER  also serve the embedding model in it (model.onnx and tokenizer.json of all-MiniLM-L6-v2)
   --faults FILE   fault plan for the SageMaker-compatible endpoint, see docs/architecture.md
   --help          this text
