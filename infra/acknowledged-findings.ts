@@ -4,7 +4,7 @@ import type { IConstruct } from 'constructs';
 import type { Settings } from './config.ts';
 
 interface Acknowledged {
-  /** Stack (without the installation's name and region) and construct below it. */
+  /** Stack (without the installation's name and region) and construct below it; `*` ends an id that CDK completes. */
   readonly at: readonly [stack: string, path: string];
   /** Rule, and for IAM the permission; ACCOUNT and REGION stand for the stack's, PREFIX for each model's. */
   readonly rules: readonly string[];
@@ -63,6 +63,31 @@ const ACKNOWLEDGED: readonly Acknowledged[] = [
     reason: "CDK gives CodeDeploy AWS's limited policy for it, which has no full access to anything",
   },
   {
+    at: ['gateway', 'AWSCDKWebFunctionAssetBucket'],
+    rules: ['S1'],
+    reason: "CDK's bucket for the package of the web function, which holds what is in this repository",
+  },
+  {
+    at: ['gateway', 'Custom::S3ObjectCopy*/ServiceRole'],
+    rules: ['IAM4[Policy::arn:<AWS::Partition>:iam::aws:policy/service-role/AWSLambdaBasicExecutionRole]'],
+    reason: "CDK's own function, which copies that package while the stack is deployed",
+  },
+  {
+    at: ['gateway', 'Custom::S3ObjectCopy*/ServiceRole/DefaultPolicy'],
+    rules: [
+      'IAM5[Resource::arn:aws:s3:::cdk-hnb659fds-assets-ACCOUNT-REGION/*]',
+      'IAM5[Action::s3:Abort*]',
+      'IAM5[Action::s3:DeleteObject*]',
+      'IAM5[Resource::<AWSCDKWebFunctionAssetBucket5B596593.Arn>/web-function/*]',
+    ],
+    reason: "CDK's own function, which copies that package while the stack is deployed",
+  },
+  {
+    at: ['gateway', 'WebGateway/Endpoint'],
+    rules: ['Annotation::@aws-cdk/aws-lambda:webFunctionPublicEndpoint'],
+    reason: "OpenAI's SDKs cannot sign; the function checks the CDN's secret and the caller's key",
+  },
+  {
     at: ['edge', 'Cdn'],
     rules: ['CFR3'],
     reason: "The gateway logs every request that it answers by its id; an access log would keep callers' addresses for nothing more",
@@ -81,11 +106,17 @@ export function acknowledgeFindings(app: App, { name, account }: Settings, weigh
   for (const { at, rules, reason } of ACKNOWLEDGED) {
     const [kind, path] = at;
     for (const stack of stacks.filter(({ stackName }) => stackName.startsWith(`${name}-${kind}`))) {
-      const place = path.split('/').reduce<IConstruct | undefined>((scope, id) => scope?.node.tryFindChild(id), stack);
+      const place = path.split('/').reduce<IConstruct | undefined>(findChild, stack);
       if (place === undefined) continue; // this profile does without
       const expand = (rule: string) => (rule.includes('PREFIX') ? weightPrefixes.map((prefix) => rule.replace('PREFIX', prefix)) : [rule]);
       const ids = rules.flatMap(expand).map((rule) => rule.replaceAll('REGION', stack.region).replaceAll('ACCOUNT', account));
-      Validations.of(place).acknowledge(...ids.map((id) => ({ id: `AwsSolutions::AwsSolutions-${id}`, reason })));
+      Validations.of(place).acknowledge(
+        ...ids.map((id) => ({ id: id.startsWith('Annotation::') ? id : `AwsSolutions::AwsSolutions-${id}`, reason })),
+      );
     }
   }
+}
+
+function findChild(scope: IConstruct | undefined, id: string): IConstruct | undefined {
+  return id.endsWith('*') ? scope?.node.children.find((child) => child.node.id.startsWith(id.slice(0, -1))) : scope?.node.tryFindChild(id);
 }

@@ -27,6 +27,8 @@ const setting = {
       certificateArn: v.pipe(v.string(), v.regex(/^arn:aws:acm:us-east-1:/, 'must be a certificate in us-east-1')),
     }),
   ),
+  /** `event`: one request per environment, canaries, layers. `web`: a Lambda Web Function, many requests per environment, all at once deployed. */
+  gateway: v.optional(v.picklist(['event', 'web'], 'must be event or web')),
   /** In place of what the catalog names, for all models: where AWS lacks it, or for a try on a smaller one. */
   instanceType: v.optional(v.string('must be an instance type such as ml.g5.xlarge')),
   /** Who is told of alarms and of the budget. */

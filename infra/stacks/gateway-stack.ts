@@ -13,6 +13,10 @@ import {
   LayerVersion,
   LoggingFormat,
   Runtime,
+  WebFunction,
+  WebFunctionAuthType,
+  WebFunctionCode,
+  WebFunctionRuntime,
 } from 'aws-cdk-lib/aws-lambda';
 import { LogGroup } from 'aws-cdk-lib/aws-logs';
 import type { Construct } from 'constructs';
@@ -27,6 +31,14 @@ export interface GatewayStackProps extends StackProps {
   readonly bundlesFolder: string;
 }
 
+interface GatewayParts {
+  readonly settings: Settings;
+  readonly role: Role;
+  readonly logs: LogGroup;
+  readonly environment: Readonly<Record<string, string>>;
+  readonly bundlesFolder: string;
+}
+
 /** An answer takes SageMaker eight minutes at most; the rest is for waiting before and telling afterwards. */
 const TIMEOUT = Duration.minutes(9);
 
@@ -34,8 +46,23 @@ const TIMEOUT = Duration.minutes(9);
 export class GatewayStack extends Stack {
   constructor(scope: Construct, id: string, { settings, endpoints, bundlesFolder, ...props }: GatewayStackProps) {
     super(scope, id, { ...props, description: 'Penstock: the OpenAI-compatible gateway' });
-    const { provisionedConcurrency, canary, logRetentionDays } = profileOf(settings);
+    const { logRetentionDays } = profileOf(settings);
     const logs = new LogGroup(this, 'Logs', { retention: logRetentionDays, removalPolicy: RemovalPolicy.DESTROY });
+    const role = this.#createRole(settings, endpoints, logs);
+    const environment = {
+      ...(settings.domain === undefined ? {} : { PENSTOCK_PUBLIC_ORIGIN: `https://${settings.domain.name}` }),
+      PENSTOCK_TABLE: tableName(settings),
+      PENSTOCK_ORIGIN_SECRET_ARN: this.#secretArn(originSecretName(settings)),
+      PENSTOCK_API_KEY_ARN: this.#secretArn(firstApiKeyName(settings)),
+    };
+    const parts: GatewayParts = { settings, role, logs, environment, bundlesFolder };
+    const domain = settings.gateway === 'web' ? this.#createWebFunction(parts) : this.#createEventFunction(parts);
+    new CfnOutput(this, GATEWAY_DOMAIN_OUTPUT, { value: domain, description: 'Origin of the CDN' });
+  }
+
+  /** @returns the domain of its address: public, because OpenAI's SDKs cannot sign; the function checks the CDN's secret and the caller's key. */
+  #createEventFunction({ settings, role, logs, environment, bundlesFolder }: GatewayParts): string {
+    const { provisionedConcurrency, canary } = profileOf(settings);
     const gateway = new EventFunction(this, 'Gateway', {
       functionName: gatewayName(settings),
       description: 'Penstock gateway',
@@ -46,23 +73,36 @@ export class GatewayStack extends Stack {
       handler: 'index.handler',
       code: Code.fromAsset(join(bundlesFolder, 'event-function')),
       layers: [this.#createTokenizerLayer()],
-      role: this.#createRole(settings, endpoints, logs),
+      role,
       logGroup: logs,
       loggingFormat: LoggingFormat.JSON,
       environment: {
         PENSTOCK_TOKENIZERS: '/opt/tokenizers',
         PENSTOCK_SAFETY_WEIGHTS: '/opt/safety/weights/linear-heads.bin',
-        ...(settings.domain === undefined ? {} : { PENSTOCK_PUBLIC_ORIGIN: `https://${settings.domain.name}` }),
-        PENSTOCK_TABLE: tableName(settings),
-        PENSTOCK_ORIGIN_SECRET_ARN: this.#secretArn(originSecretName(settings)),
-        PENSTOCK_API_KEY_ARN: this.#secretArn(firstApiKeyName(settings)),
+        ...environment,
       },
     });
     const live = gateway.addAlias(LIVE, provisionedConcurrency === 0 ? {} : { provisionedConcurrentExecutions: provisionedConcurrency });
-    // OpenAI's SDKs cannot sign requests, so the address is public and the function checks the CDN's secret and the caller's key.
     const { url } = live.addFunctionUrl({ authType: FunctionUrlAuthType.NONE, invokeMode: InvokeMode.RESPONSE_STREAM });
-    new CfnOutput(this, GATEWAY_DOMAIN_OUTPUT, { value: Fn.select(2, Fn.split('/', url)), description: 'Origin of the CDN' });
     if (canary) this.#deployByCanary(live);
+    return Fn.select(2, Fn.split('/', url));
+  }
+
+  /** Tokenizers and weights lie in its package, where its code looks by itself. */
+  #createWebFunction({ settings, role, logs, environment, bundlesFolder }: GatewayParts): string {
+    const gateway = new WebFunction(this, 'WebGateway', {
+      webFunctionName: gatewayName(settings),
+      runtime: WebFunctionRuntime.NODEJS_24_X,
+      code: WebFunctionCode.fromAssetToManagedBucket(join(bundlesFolder, 'web-function')),
+      entryPoint: 'functions/gateway/index.mjs',
+      defaultEndpointAuth: WebFunctionAuthType.APPLICATION_MANAGED,
+      maxConcurrencyPerEnvironment: 64,
+      timeout: TIMEOUT,
+      role,
+      logGroup: logs,
+      environment,
+    });
+    return gateway.endpoint.domainName;
   }
 
   #createTokenizerLayer(): LayerVersion {

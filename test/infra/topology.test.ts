@@ -212,6 +212,24 @@ describe('the gateway', () => {
   });
 });
 
+describe('the web function, by setting', () => {
+  it('takes the place of the event function, with the same role and settings', async () => {
+    await bundleFunction('web-function', join(bundles, 'web-function'));
+    const web = await synthesise({ gateway: 'web' });
+    const gateway = web('gateway-eu-west-1');
+    gateway.resourceCountIs('AWS::Lambda::Url', 0);
+    const [revision] = Object.values(gateway.findResources('AWS::Lambda::WebFunctionRevision'));
+    expect(JSON.stringify(revision)).toContain('functions/gateway/index.mjs');
+    for (const name of ['PENSTOCK_TABLE', 'PENSTOCK_ORIGIN_SECRET_ARN', 'PENSTOCK_API_KEY_ARN'])
+      expect(JSON.stringify(revision)).toContain(name);
+    gateway.hasResourceProperties('AWS::Lambda::WebFunctionEndpoint', Match.objectLike({ AuthType: Match.anyValue() }));
+    const roleOf = (template: Template) =>
+      template.findResources('AWS::IAM::Policy', { Properties: { PolicyName: Match.stringLikeRegexp('^RoleDefaultPolicy') } });
+    expect(roleOf(gateway)).toEqual(roleOf(demo('gateway-eu-west-1')));
+    expect(web('edge').toJSON()).toEqual(demo('edge').toJSON());
+  });
+});
+
 describe('the data', () => {
   it('is one table of all regions, which can be set back to any second and is kept', () => {
     production('data').hasResource('AWS::DynamoDB::GlobalTable', {

@@ -21,7 +21,7 @@ export interface InvocationFailure {
 const DELIMITER = Buffer.alloc(8);
 
 /** One invocation, seen from Lambda's side while the function answers it. */
-export class Invocation {
+class Invocation {
   readonly id: string;
   readonly event: unknown;
   readonly timeoutMs: number;
