@@ -40,6 +40,7 @@ beforeAll(async () => {
       PATH: process.env['PATH'],
       PORT: String(port),
       PENSTOCK_CATALOG: catalogFile,
+      PENSTOCK_DATA: 'memory',
       AWS_REGION: TEST_REGION,
       AWS_ACCESS_KEY_ID: TEST_CREDENTIALS.accessKeyId,
       AWS_SECRET_ACCESS_KEY: TEST_CREDENTIALS.secretAccessKey,
