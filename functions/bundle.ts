@@ -18,7 +18,11 @@ interface FunctionBundle {
 /** An event function gets tokenizers and weights as a layer; a web function has no layers, so they lie where its code looks by itself. */
 export const FUNCTIONS = {
   'event-function': { entry: 'functions/gateway/event-function.ts', file: 'index.mjs', files: [] },
-  'web-function': { entry: 'functions/gateway/web-function.ts', file: 'functions/gateway/index.mjs', files: ['models/tokenizers', 'models/safety/weights'] },
+  'web-function': {
+    entry: 'functions/gateway/web-function.ts',
+    file: 'functions/gateway/index.mjs',
+    files: ['models/tokenizers', 'models/safety/weights'],
+  },
 } as const satisfies Record<string, FunctionBundle>;
 
 export type FunctionName = keyof typeof FUNCTIONS;
