@@ -36,12 +36,18 @@ const tokenizerJson = v.object({
     ignore_merges: v.nullish(v.boolean()),
     // Not v.record, which leaves out keys such as "constructor": they are tokens here.
     vocab: v.custom<Readonly<Record<string, number>>>(isVocabulary, 'must map tokens to ids'),
-    merges: v.array(v.union([v.string(), v.tuple([v.string(), v.string()])])),
+    merges: v.custom<readonly (string | readonly [string, string])[]>(isMergeList, 'must be strings or pairs of strings'),
   }),
 });
 
 function isVocabulary(value: unknown): boolean {
   return typeof value === 'object' && value !== null && Object.values(value).every((id) => Number.isSafeInteger(id) && id >= 0);
+}
+
+/** By hand, as is the vocabulary above: a schema for each of 280,000 entries takes seconds. */
+function isMergeList(value: unknown): boolean {
+  const isPair = (merge: unknown) => Array.isArray(merge) && merge.length === 2 && merge.every((part) => typeof part === 'string');
+  return Array.isArray(value) && value.every((merge) => typeof merge === 'string' || isPair(merge));
 }
 
 type Component = v.InferOutput<typeof component>;

@@ -93,15 +93,16 @@ async function measure<Result>(...args: readonly string[]): Promise<Result> {
   return JSON.parse(stdout) as Result;
 }
 
-/** Every library in turn, `rounds` times. */
+/** Every library in turn. */
 async function compare<Result>(
   name: VocabularyName,
+  times: number,
   what: string,
   ...more: readonly string[]
 ): Promise<ReadonlyMap<LibraryName, readonly Result[]>> {
   const [compiled, json] = await prepare(name);
   const results = new Map<LibraryName, Result[]>(librariesFor(name).map((library) => [library, []]));
-  for (let round = 0; round < rounds; round++) {
+  for (let round = 0; round < times; round++) {
     for (const [library, list] of results) list.push(await measure<Result>(what, library, name, compiled, json, ...more));
   }
   return results;
@@ -110,7 +111,7 @@ async function compare<Result>(
 async function reportLoad(): Promise<void> {
   console.log('Load: CPU ms and resident MB, in a process that has node:crypto and node:http as any server does\n');
   for (const name of ['cl100k_base', 'o200k_base', 'smollm2', 'llama3'] as const) {
-    const results = await compare<LoadMeasurement>(name, 'load');
+    const results = await compare<LoadMeasurement>(name, rounds * 2 + 1, 'load');
     printTable(name, results, [
       ['CPU ms', ({ cpuMs }) => cpuMs, 'less'],
       ['MB', ({ residentMb }) => residentMb, 'less'],
@@ -122,7 +123,7 @@ async function reportEncode(): Promise<void> {
   console.log('Encode: MB of UTF-8 per second of CPU, prompts of 8,000 characters, first pass over fresh text and warm\n');
   for (const name of ['cl100k_base', 'o200k_base', 'smollm2', 'qwen3'] as const) {
     for (const kind of TEXT_KINDS) {
-      const results = await compare<EncodeMeasurement>(name, 'encode', kind);
+      const results = await compare<EncodeMeasurement>(name, rounds, 'encode', kind);
       printTable(`${name}, ${kind}`, results, [
         ['first', ({ first }) => first, 'more'],
         ['warm', ({ warm }) => warm, 'more'],

@@ -13,7 +13,7 @@ describe.each(VOCABULARIES)(`%s against its reference (PENSTOCK_FUZZ_SEED=${SEED
   beforeAll(async () => {
     ours = await loadVocabulary(name);
     reference = loadReference(name);
-  }, 120_000);
+  }, 600_000);
 
   it('encodes and counts every string to the same ids', { timeout: 600_000 }, async () => {
     const random = createRandom(SEED);
