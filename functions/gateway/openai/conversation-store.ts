@@ -38,6 +38,10 @@ export interface ConversationStore {
   deleteItem(id: string, itemId: string): Promise<StoredConversation>;
 }
 
+/** Ids come from callers, and stand in keys: what has not the form of one names nothing. */
+const CONVERSATION_ID = /^conv_[A-Za-z0-9_-]{1,128}$/;
+const LONGEST_ITEM_ID = 256;
+
 /** @param owner whose conversations they are: nobody sees another's. */
 export function createConversationStore(table: Table, owner: string): ConversationStore {
   const headKey = (id: string) => ({ partition: `conversation/${owner}/${id}`, sort: 'head' });
@@ -45,13 +49,15 @@ export function createConversationStore(table: Table, owner: string): Conversati
   const nameKey = (id: string, itemId: string) => ({ partition: `conversation/${owner}/${id}/names`, sort: itemId });
 
   const get = async (id: string) => {
-    const row = await table.read(headKey(id));
+    const row = CONVERSATION_ID.test(id) ? await table.read(headKey(id)) : undefined;
     if (row === undefined) throw conversationNotFound(id);
     return readHead(id, row.attributes);
   };
   const placeOf = async (id: string, itemId: string, param: string | null) => {
-    const place = (await table.read(nameKey(id, itemId)))?.attributes['place'];
-    if (typeof place !== 'string') throw new NotFoundError(`Item with id '${itemId}' not found in conversation '${id}'.`, { param });
+    const isName = itemId !== '' && itemId.length <= LONGEST_ITEM_ID;
+    const place = isName ? (await table.read(nameKey(id, itemId)))?.attributes['place'] : undefined;
+    if (typeof place !== 'string')
+      throw new NotFoundError(`Item with id '${itemId.slice(0, 64)}' not found in conversation '${id}'.`, { param });
     return place;
   };
 
@@ -61,6 +67,7 @@ export function createConversationStore(table: Table, owner: string): Conversati
       await table.write({ type: 'put', key: headKey(id), attributes: { created, metadata: JSON.stringify(metadata), length: 0 } });
     },
     async setMetadata(id, metadata) {
+      if (!CONVERSATION_ID.test(id)) throw conversationNotFound(id);
       const set = { metadata: JSON.stringify(metadata) };
       const { written, row } = await table.write({ type: 'update', key: headKey(id), set, if: [{ row: 'present' }] });
       if (!written || row === undefined) throw conversationNotFound(id);
@@ -75,6 +82,7 @@ export function createConversationStore(table: Table, owner: string): Conversati
     },
     async addItems(id, items, param) {
       if (items.length === 0) return;
+      if (!CONVERSATION_ID.test(id)) throw conversationNotFound(id);
       // The counter gives each writer places of its own, so that writers at the same time do not meet.
       const { written, row } = await table.write({
         type: 'update',

@@ -27,10 +27,14 @@ export interface ResponsesStore {
   delete(id: string): Promise<boolean>;
 }
 
+/** Ids come from callers, and stand in keys: what has not the form of one names nothing. */
+const RESPONSE_ID = /^resp_[A-Za-z0-9_-]{1,128}$/;
+
 /** @param owner whose responses they are: nobody sees another's. @param now milliseconds since the epoch. */
 export function createResponsesStore(table: Table, owner: string, now: () => number): ResponsesStore {
   const partition = (id: string) => `response/${owner}/${id}`;
   const find = async (id: string): Promise<StoredResponse | undefined> => {
+    if (!RESPONSE_ID.test(id)) return undefined;
     const [head, input] = await Promise.all([
       readDocument(table, { partition: partition(id), sort: 'head' }),
       readDocument(table, { partition: partition(id), sort: 'input' }),
@@ -78,7 +82,7 @@ export async function loadHistory(
 }
 
 function previousNotFound(id: string): InvalidRequestError {
-  return new InvalidRequestError(`Previous response with id '${id}' not found. Send what was said before in 'input'.`, {
+  return new InvalidRequestError(`Previous response with id '${id.slice(0, 64)}' not found. Send what was said before in 'input'.`, {
     param: 'previous_response_id',
     code: 'previous_response_not_found',
   });

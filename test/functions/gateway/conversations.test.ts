@@ -127,3 +127,28 @@ describe('a response in a conversation', () => {
     expect((await call('POST', '/v1/responses', { model: MODEL, conversation: 'conv_none', input: 'x' })).status).toBe(404);
   });
 });
+
+describe('ids that are none', () => {
+  it('name nothing, however they look and however long they are', async () => {
+    const { call } = await open();
+    const { id } = (await call('POST', '/v1/conversations', { items: [{ ...say('x'), id: 'head' }] })).body;
+    // The names of a conversation's items lie beside it; an item that is called like its row is not a conversation.
+    for (const path of [`${id}%2Fnames`, `${id}%2Fitems`, '%00', 'x'.repeat(5000), '__proto__']) {
+      for (const [method, rest, body] of [
+        ['GET', '', undefined],
+        ['DELETE', '', undefined],
+        ['POST', '', { metadata: {} }],
+        ['POST', '/items', { items: [say('y')] }],
+      ] as const) {
+        const answer = await call(method, `/v1/conversations/${path}${rest}`, body);
+        expect(answer.status, `${method} ${path.slice(0, 80)}${rest}`).toBe(404);
+        expect(problemsBy('ErrorResponse', answer.body)).toEqual([]);
+      }
+      expect((await call('GET', `/v1/responses/${path}`)).status).toBe(404);
+      expect((await call('GET', `/v1/conversations/${id}/items/${path}`)).status).toBe(404);
+      expect(
+        (await call('POST', '/v1/responses', { model: MODEL, input: 'x', previous_response_id: decodeURIComponent(path) })).status,
+      ).toBe(400);
+    }
+  });
+});
