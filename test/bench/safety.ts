@@ -14,7 +14,7 @@ import { reportClassifiers, reportReviewed } from './safety/classifier-figures.t
 import { createReport } from './safety/report.ts';
 import { reportRules } from './safety/rule-figures.ts';
 import { reportSpeed, reportStreams } from './safety/stream-figures.ts';
-import { readEvaluationTexts } from './safety/texts.ts';
+import { readEvaluationTexts, readProse } from './safety/texts.ts';
 
 const { values } = parseArgs({
   options: {
@@ -33,6 +33,8 @@ const rules = createSafetyFilter(policy, { denylists });
 const withHeads = createSafetyFilter(policy, { denylists, classifier: loadHeadsFromFile(values.weights) });
 const judging = createSafetyFilter(parseSafetyPolicy({}), { classifier: loadHeadsFromFile(values.weights) });
 const report = createReport();
+const examples = await readEvaluationTexts(values.cache);
+const prose = readProse(examples);
 
 if (isWanted('rules')) {
   report.title('Exact rules on generated values');
@@ -40,21 +42,21 @@ if (isWanted('rules')) {
 }
 if (isWanted('streams')) {
   report.title('Streams');
-  reportStreams(rules, withHeads, report);
+  reportStreams(rules, withHeads, prose, report);
 }
 if (isWanted('speed')) {
   report.title('Speed');
-  reportSpeed(rules, withHeads, report);
+  reportSpeed(rules, withHeads, prose, report);
 }
 if (isWanted('classifiers')) {
   report.title('Classifiers');
-  reportClassifiers(judging, await readEvaluationTexts(values.cache), report);
+  reportClassifiers(judging, examples, report);
 }
 if (isWanted('classifiers') && values.minilm !== undefined) {
   const embedder = await Embedder.load(values.minilm, 1);
-  const heads: unknown = JSON.parse(readFileSync(new URL('../../models/safety/weights/minilm-heads.json', import.meta.url), 'utf8'));
+  const heads = readFileSync(new URL('../../models/safety/weights/minilm-heads.jsonl', import.meta.url), 'utf8');
   const minilm = createMinilmClassifier(async (text) => (await embedder.embed(text)).vector, heads, { illicit: [0, 1], hate: [0, 1] });
   const reviewed = createSafetyFilter(parseSafetyPolicy({}), { classifier: loadHeadsFromFile(values.weights), reviewers: [minilm] });
-  await reportReviewed(reviewed, await readEvaluationTexts(values.cache), report);
+  await reportReviewed(reviewed, examples, report);
   await embedder.dispose();
 }

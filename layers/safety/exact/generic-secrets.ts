@@ -29,10 +29,11 @@ function recogniseNamedSecret(run: Run, report: ReportMatch): void {
     if (!isValue(text.charCodeAt(start)) || text[start] === ' ') continue;
     const before = codeBefore(run, start);
     const opens = before === -1 || before === 32 || before === 10 || before === 58 || before === 61 || quotes.has(before);
-    if (!opens) continue;
+    // Asked before the value is measured: only a few places lie near a name, and the work stays linear.
+    if (!opens || !run.hasContext('secret', start, nameDistance)) continue;
     let end = endOf(text, start, isValue);
     while (end > start && '.,;:!?)'.includes(text[end - 1] ?? '')) end -= 1;
-    if (run.hasContext('secret', start, nameDistance) && looksSecret(text.slice(start, end))) {
+    if (looksSecret(text.slice(start, end))) {
       report('secret', start, end, 'named');
       start = end;
     }

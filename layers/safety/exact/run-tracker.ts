@@ -71,11 +71,16 @@ export class RunTracker {
 
   /** The code at `index` has arrived. */
   advance(index: number, code: number): void {
+    this.#read(index, code);
+    const isOpen = this.#state === 'word' || this.#state === 'gap';
+    if (isOpen && index + 1 - this.#start >= windowLength) this.#slide(index + 1);
+  }
+
+  #read(index: number, code: number): void {
     const kind = code < 128 ? (classes[code] ?? outside) : outside;
     if (this.#state === 'word') {
       if (kind === wordCharacter) {
         if (this.#isPlain && !isLetter(code)) this.#isPlain = false;
-        if (index + 1 - this.#start >= windowLength) this.#slide(index + 1);
         return;
       }
       this.#endWord(index, code, kind);
@@ -84,7 +89,6 @@ export class RunTracker {
         this.#state = 'word';
         this.#wordStart = index;
         this.#isPlain = false;
-        if (index + 1 - this.#start >= windowLength) this.#slide(index + 1);
         return;
       }
       const isGap = kind === gapCharacter || (code === comma && this.#spacing === 'birth');

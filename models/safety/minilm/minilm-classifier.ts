@@ -11,15 +11,11 @@ export const longestSentence = 250;
 export const minilmCategories = ['hate', 'illicit'] as const;
 
 const headSchema = v.strictObject({
-  heads: v.array(
-    v.strictObject({
-      category: v.picklist(minilmCategories),
-      bias: v.number(),
-      weights: v.pipe(v.array(v.number()), v.length(embeddingLength)),
-    }),
-  ),
+  category: v.picklist(minilmCategories),
+  bias: v.number(),
+  weights: v.pipe(v.array(v.number()), v.length(embeddingLength)),
 });
-export type MinilmHeads = v.InferOutput<typeof headSchema>;
+export type MinilmHead = v.InferOutput<typeof headSchema>;
 
 /** A sentence's embedding at unit length: `models/local/embeddings` has one. */
 export type EmbedSentence = (text: string) => Promise<Float32Array>;
@@ -27,14 +23,17 @@ export type EmbedSentence = (text: string) => Promise<Float32Array>;
 /**
  * Linear heads over all-MiniLM-L6-v2 for what the n-gram heads leave undecided: hate without slurs, requests in other words. An embedding takes some
  * 40 ms of CPU for 128 tokens, so the bands keep it to the texts that need it.
- * @param heads content of `weights/minilm-heads.json`
+ * @param heads content of `weights/minilm-heads.jsonl`: one head a line
  */
 export function createMinilmClassifier(
   embed: EmbedSentence,
-  heads: unknown,
+  heads: string,
   bands: TextClassifier['bands'] = { hate: [0.02, 0.98], illicit: [0.05, 0.95] },
 ): TextClassifier {
-  const parsed = v.parse(headSchema, heads);
+  const parsed = heads
+    .trimEnd()
+    .split('\n')
+    .map((line) => v.parse(headSchema, JSON.parse(line)));
   return {
     name: 'minilm',
     bands,
@@ -43,7 +42,7 @@ export function createMinilmClassifier(
       // The end of the text is the window; what comes before it is context.
       const embedding = await embed(text.slice(-longestSentence));
       return Object.fromEntries(
-        parsed.heads.map(({ category, bias, weights }) => {
+        parsed.map(({ category, bias, weights }) => {
           const logit = weights.reduce((sum, weight, unit) => sum + weight * (embedding[unit] ?? 0), bias);
           return [category, 1 / (1 + Math.exp(-logit))];
         }),

@@ -10,7 +10,7 @@ import { hashWord } from '../../../layers/safety/heads/features.ts';
 import { Embedder } from '../../local/embeddings/embedder.ts';
 import { type Example, readExamples } from '../examples.ts';
 import { areaUnderCurve } from '../metrics.ts';
-import { embeddingLength, longestSentence, type MinilmHeads, minilmCategories } from './minilm-classifier.ts';
+import { embeddingLength, longestSentence, type MinilmHead, minilmCategories } from './minilm-classifier.ts';
 
 const { values } = parseArgs({
   options: { cache: { type: 'string', default: '.cache/safety' }, model: { type: 'string' }, folds: { type: 'boolean', default: false } },
@@ -38,8 +38,8 @@ const sources: Readonly<Record<string, { readonly oneOf: number; readonly weight
 const embedded = await embedAll((await readExamples(`${values.cache}/examples.jsonl`)).filter(isChosen));
 if (values.folds) printFolds();
 else {
-  const heads = minilmCategories.map((category) => ({ category, ...train(embedded, category) }));
-  await writeFile(`${weightsFolder}minilm-heads.json`, `${JSON.stringify({ heads } satisfies MinilmHeads)}\n`);
+  const heads = minilmCategories.map((category): MinilmHead => ({ category, ...train(embedded, category) }));
+  await writeFile(`${weightsFolder}minilm-heads.jsonl`, heads.map((head) => `${JSON.stringify(head)}\n`).join(''));
 }
 
 function isChosen(example: Example): boolean {

@@ -4,10 +4,10 @@ import { createRandom } from '../../../models/safety/examples.ts';
 import { hostileText } from '../../support/hostile-text.ts';
 import { plantPersonalData } from './personal-data.ts';
 import type { Report } from './report.ts';
-import { readProse, tokensOf } from './texts.ts';
+import { tokensOf } from './texts.ts';
 
 /** The streaming law, what is held, and what it costs. */
-export function reportStreams(rules: SafetyFilter, withHeads: SafetyFilter, report: Report): void {
+export function reportStreams(rules: SafetyFilter, withHeads: SafetyFilter, prose: string, report: Report): void {
   const random = createRandom(9);
   const texts = [...fc.sample(hostileText, { numRuns: 500, seed: 9 }), ...plantPersonalData(23).map((planted) => planted.text)].slice(
     0,
@@ -39,8 +39,7 @@ export function reportStreams(rules: SafetyFilter, withHeads: SafetyFilter, repo
     '0 / 0',
   );
 
-  const prose = readProse().slice(0, 200_000);
-  const tokens = tokensOf(prose);
+  const tokens = tokensOf(prose.slice(0, 200_000));
   const held: number[] = [];
   const one = rules.stream('output');
   for (const token of tokens) {
@@ -76,8 +75,8 @@ function cpuPerToken(filter: SafetyFilter, tokens: readonly string[]): number {
 }
 
 /** How long a check takes, and that no repeated character makes it slow. */
-export function reportSpeed(rules: SafetyFilter, withHeads: SafetyFilter, report: Report): void {
-  const text = readProse().slice(2000, 2512);
+export function reportSpeed(rules: SafetyFilter, withHeads: SafetyFilter, prose: string, report: Report): void {
+  const text = prose.slice(2000, 2512);
   const times: number[] = [];
   for (let round = 0; round < 600; round += 1) {
     const start = performance.now();

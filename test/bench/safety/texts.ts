@@ -15,8 +15,10 @@ export function readHardBenign(): string[] {
     .split('\n');
 }
 
-/** Prose without personal data: the project's own documents. */
-export function readProse(): string {
+/** Prose without personal data: the news of the cache, or the project's own documents where there is no cache. */
+export function readProse(examples: readonly Example[]): string {
+  const news = examples.filter((example) => example.source === 'lee-news').map((example) => example.text);
+  if (news.length > 0) return news.join('\n');
   const names = ['README.md', 'docs/architecture.md', 'docs/safety.md', 'LICENSE'].map(
     (name) => new URL(`../../../${name}`, import.meta.url),
   );
