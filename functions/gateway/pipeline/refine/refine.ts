@@ -119,7 +119,8 @@ class RefinedAnswer {
       const isLast = index === stages.length - 1;
       const left = this.#budget - this.#usage.completionTokens;
       const maxTokens = isLast ? left : Math.min(left, Math.max(LEAST_TOKENS, Math.floor(this.#budget * stage.share)));
-      if (turn.text === '' || maxTokens < LEAST_TOKENS) break;
+      // What a filter has ended is not worked on.
+      if (turn.text === '' || turn.finishReason === 'content-filter' || maxTokens < LEAST_TOKENS) break;
       const continued = continuePrompt(this.#model, messages, { promptTokenIds, answerTokenIds: turn.tokenIds }, stage.instruction);
       messages = [...messages, { role: 'assistant', content: turn.text }, { role: 'user', content: stage.instruction }];
       promptTokenIds = continued ?? encodeMessages(this.#model, messages, this.#request);
