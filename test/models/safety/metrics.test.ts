@@ -11,13 +11,13 @@ describe('metrics', () => {
         const good = items.filter(({ isBad }) => !isBad);
         fc.pre(bad.length > 0 && good.length > 0);
         const wins = bad.flatMap((a) => good.map((b) => (a.score > b.score ? 1 : a.score === b.score ? 0.5 : 0)));
-        expect(areaUnderCurve(items)).toBeCloseTo(wins.reduce((sum, win) => sum + win, 0) / wins.length, 10);
+        expect(areaUnderCurve(items)).toBeCloseTo(wins.reduce<number>((sum, win) => sum + win, 0) / wins.length, 10);
       }),
     );
   });
 
   it('count at a threshold', () => {
-    const scored = [0.9, 0.6, 0.2].map((score) => ({ score, isBad: true })).concat([0.7, 0.1].map((score) => ({ score, isBad: false })));
+    const scored = [...[0.9, 0.6, 0.2].map((score) => ({ score, isBad: true })), ...[0.7, 0.1].map((score) => ({ score, isBad: false }))];
     expect(atThreshold(scored, 0.5)).toEqual({ f1: 4 / 6, recall: 2 / 3, falseAlarms: 0.5 });
   });
 });
