@@ -23,9 +23,9 @@ const ACKNOWLEDGED: readonly Acknowledged[] = [
     reason: 'A caller holds it: whoever changes it has to tell them. docs/operations.md#rotate-secrets',
   },
   {
-    at: ['inference', 'Weights'],
+    at: ['weights', 'Weights'],
     rules: ['S1'],
-    reason: 'Only the endpoints of this stack read it; CloudTrail data events tell who else did, for whoever pays for them',
+    reason: 'Only the endpoints of its region read it; CloudTrail data events tell who else did, for whoever pays for them',
   },
   {
     at: ['inference', 'Network/Vpc'],
@@ -49,7 +49,9 @@ const ACKNOWLEDGED: readonly Acknowledged[] = [
   },
   {
     at: ['inference', 'ModelRole/DefaultPolicy'],
-    rules: ['IAM5[Resource::<Weights79DEE8EF.Arn>/PREFIX*]'],
+    rules: [
+      'IAM5[Resource::{"Fn::GetStackOutput":{"StackName":"STACKS-weights-REGION","Region":"REGION","OutputName":"PublishOutputFnGetAttWeights79DEE8EFArn90ECC059"}}/PREFIX*]',
+    ],
     reason: "A model's weights are the files below its prefix",
   },
   {
@@ -109,7 +111,9 @@ export function acknowledgeFindings(app: App, { name, account }: Settings, weigh
       const place = path.split('/').reduce<IConstruct | undefined>(findChild, stack);
       if (place === undefined) continue; // this profile does without
       const expand = (rule: string) => (rule.includes('PREFIX') ? weightPrefixes.map((prefix) => rule.replace('PREFIX', prefix)) : [rule]);
-      const ids = rules.flatMap(expand).map((rule) => rule.replaceAll('REGION', stack.region).replaceAll('ACCOUNT', account));
+      const ids = rules
+        .flatMap(expand)
+        .map((rule) => rule.replaceAll('REGION', stack.region).replaceAll('ACCOUNT', account).replaceAll('STACKS', name));
       Validations.of(place).acknowledge(
         ...ids.map((id) => ({ id: id.startsWith('Annotation::') ? id : `AwsSolutions::AwsSolutions-${id}`, reason })),
       );

@@ -11,9 +11,10 @@ import { EdgeStack } from './stacks/edge-stack.ts';
 import { GatewayStack } from './stacks/gateway-stack.ts';
 import { InferenceStack } from './stacks/inference-stack.ts';
 import { OperationsStack } from './stacks/operations-stack.ts';
+import { WeightsStack } from './stacks/weights-stack.ts';
 
 /**
- * Adds every stack: data in the first region, endpoints and a gateway in each, the public name in front of all. What a region needs of
+ * Adds every stack: data in the first region, weights, endpoints and a gateway in each, the public name in front of all. What a region needs of
  * another one it finds by name, or reads from the other stack's outputs.
  * @param bundlesFolder where `npm run build` has put the functions.
  */
@@ -34,9 +35,16 @@ export function buildApp(
   const edge = new EdgeStack(app, `${name}-edge`, { ...place(EDGE_REGION), settings });
   edge.addStackDependency(data);
   for (const region of regions) {
-    const inference = new InferenceStack(app, `${name}-inference-${region}`, { ...place(region), endpoints });
+    const weights = new WeightsStack(app, `${name}-weights-${region}`, place(region));
+    const inference = new InferenceStack(app, `${name}-inference-${region}`, {
+      ...place(region),
+      endpoints,
+      weights: weights.bucket,
+      key: weights.key,
+    });
     const gateway = new GatewayStack(app, gatewayStackName(settings, region), { ...place(region), settings, endpoints, bundlesFolder });
     const operations = new OperationsStack(app, `${name}-operations-${region}`, { ...place(region), settings, endpoints });
+    inference.addStackDependency(weights);
     gateway.addStackDependency(data);
     gateway.addStackDependency(inference);
     operations.addStackDependency(gateway);

@@ -1,7 +1,7 @@
-import { Duration, RemovalPolicy, Stack, type StackProps } from 'aws-cdk-lib';
+import { Stack, type StackProps } from 'aws-cdk-lib';
 import { PolicyStatement, Role, ServicePrincipal } from 'aws-cdk-lib/aws-iam';
-import { Key } from 'aws-cdk-lib/aws-kms';
-import { BlockPublicAccess, Bucket, BucketEncryption } from 'aws-cdk-lib/aws-s3';
+import type { Key } from 'aws-cdk-lib/aws-kms';
+import type { Bucket } from 'aws-cdk-lib/aws-s3';
 import type { Construct } from 'constructs';
 import { containerRepositories } from '../constructs/model-container.ts';
 import { ModelEndpoint } from '../constructs/model-endpoint.ts';
@@ -10,27 +10,16 @@ import type { EndpointPlan } from '../plan-endpoints.ts';
 
 export interface InferenceStackProps extends StackProps {
   readonly endpoints: readonly EndpointPlan[];
+  /** The region's weights, there before the endpoints are. */
+  readonly weights: Bucket;
+  /** Encrypts them, and the storage of endpoints. */
+  readonly key: Key;
 }
 
-/** Where answers are generated: the weights and the GPU endpoints of one region. */
+/** Where answers are generated: the GPU endpoints of one region. */
 export class InferenceStack extends Stack {
-  constructor(scope: Construct, id: string, { endpoints, ...props }: InferenceStackProps) {
-    super(scope, id, { ...props, description: 'Penstock: model weights and SageMaker endpoints' });
-    const key = new Key(this, 'Key', {
-      description: 'Penstock model weights and the storage of endpoints',
-      enableKeyRotation: true,
-      removalPolicy: RemovalPolicy.RETAIN,
-    });
-    const weights = new Bucket(this, 'Weights', {
-      encryption: BucketEncryption.KMS,
-      encryptionKey: key,
-      bucketKeyEnabled: true,
-      blockPublicAccess: BlockPublicAccess.BLOCK_ALL,
-      enforceSSL: true,
-      versioned: true,
-      removalPolicy: RemovalPolicy.RETAIN,
-      lifecycleRules: [{ noncurrentVersionExpiration: Duration.days(30), abortIncompleteMultipartUploadAfter: Duration.days(2) }],
-    });
+  constructor(scope: Construct, id: string, { endpoints, weights, key, ...props }: InferenceStackProps) {
+    super(scope, id, { ...props, description: 'Penstock: SageMaker endpoints' });
     const role = new Role(this, 'ModelRole', {
       description: 'Reads weights and pulls the container image of Penstock endpoints',
       assumedBy: new ServicePrincipal('sagemaker.amazonaws.com'),

@@ -137,7 +137,7 @@ describe('the endpoint', () => {
 
   it('keeps its weights private, encrypted and versioned, when the stack is deleted too', () => {
     const encryption = Match.objectLike({ ServerSideEncryptionByDefault: Match.objectLike({ SSEAlgorithm: 'aws:kms' }) });
-    inference().hasResource('AWS::S3::Bucket', {
+    demo('weights-eu-west-1').hasResource('AWS::S3::Bucket', {
       DeletionPolicy: 'Retain',
       Properties: Match.objectLike({
         PublicAccessBlockConfiguration: {
@@ -150,7 +150,7 @@ describe('the endpoint', () => {
         BucketEncryption: { ServerSideEncryptionConfiguration: [encryption] },
       }),
     });
-    inference().hasResourceProperties('AWS::S3::BucketPolicy', {
+    demo('weights-eu-west-1').hasResourceProperties('AWS::S3::BucketPolicy', {
       PolicyDocument: Match.objectLike({
         Statement: Match.arrayWith([Match.objectLike({ Effect: 'Deny', Condition: { Bool: { 'aws:SecureTransport': 'false' } } })]),
       }),
@@ -311,10 +311,10 @@ Resources by stack. Written by \`test/infra/topology.test.ts\`, which fails when
 
 ## Profile demo, one region
 
-${inventory(demo, ['data', 'inference-eu-west-1', 'gateway-eu-west-1', 'operations-eu-west-1', 'edge'])}
+${inventory(demo, ['data', 'weights-eu-west-1', 'inference-eu-west-1', 'gateway-eu-west-1', 'operations-eu-west-1', 'edge'])}
 ## Profile production, the first of two regions
 
-${inventory(production, ['data', 'inference-eu-west-1', 'gateway-eu-west-1', 'operations-eu-west-1', 'edge'])}`;
+${inventory(production, ['data', 'weights-eu-west-1', 'inference-eu-west-1', 'gateway-eu-west-1', 'operations-eu-west-1', 'edge'])}`;
     await expect(page).toMatchFileSnapshot(projectPath('docs/inventory.md'));
   });
 
