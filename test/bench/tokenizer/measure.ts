@@ -3,7 +3,7 @@ import 'node:crypto'; // any server has these, so no tokenizer is charged with t
 import 'node:http';
 import { HOSTILE_TEXTS } from './hostile-texts.ts';
 import { LIBRARIES, type LibraryName, type VocabularyName } from './libraries.ts';
-import { loadPrompts, type TextKind } from './texts.ts';
+import { loadPrompts, TEXT_KINDS, type TextKind } from './texts.ts';
 
 export interface LoadMeasurement {
   readonly cpuMs: number;
@@ -52,8 +52,8 @@ async function measureEncode(
   const characters = kind === 'Chinese' ? CHARACTERS / 3 : CHARACTERS;
   const prompts = loadPrompts(kind, characters, 0);
   const bytes = prompts.reduce((sum, prompt) => sum + Buffer.byteLength(prompt), 0);
-  // Other text of the kind first, so that what is measured is a server at work and not its compiler.
-  for (const prompt of loadPrompts(kind, characters, 1)) await encode(prompt);
+  // Other text of every kind first, so that what is measured is a server at work and not its compiler.
+  for (const other of TEXT_KINDS) for (const prompt of loadPrompts(other, characters, 1)) await encode(prompt);
   let tokens = 0;
   const measurePasses = async (passes: number) => {
     const start = cpuMicroseconds(library);
