@@ -25,6 +25,8 @@ export interface GatewayConfig {
   readonly answerPipelines: readonly AnswerPipeline[];
   /** Holds one folder for each tokenizer that the catalog names. */
   readonly tokenizersFolder: string;
+  /** Holds the compiled encodings that `/tokenize` takes for a model. */
+  readonly encodingsFolder: string;
   /** SHA-256 (hex) of each API key that is admitted. */
   readonly apiKeyHashes: readonly string[];
   /** SHA-256 (hex) of the secret that the CDN adds; `undefined` admits callers from everywhere. */
@@ -77,6 +79,7 @@ export interface ServerConfig extends GatewayConfig {
 export const ENVIRONMENT = {
   PENSTOCK_CATALOG: 'JSON file with a model catalog; default: the catalog in models/catalog.ts',
   PENSTOCK_TOKENIZERS: 'folder with the compiled tokenizers; default: models/tokenizers',
+  PENSTOCK_ENCODINGS: 'folder with the encodings that `npm run tokenizer -- compile` makes; default: dist/tokenizers',
   PENSTOCK_API_KEY: 'one API key; default on a loopback address: sk-local',
   PENSTOCK_API_KEY_HASHES: 'SHA-256 hex digests of API keys, separated by commas',
   PENSTOCK_ORIGIN_SECRET_SHA256: 'SHA-256 hex digest of the secret that the CDN sends',
@@ -241,6 +244,7 @@ function readGateway(read: Reader, defaults: Defaults): Omit<GatewayConfig, 'api
     seesDisconnects: defaults.seesDisconnects,
     ...readCatalog(read),
     tokenizersFolder: read.env['PENSTOCK_TOKENIZERS'] ?? new URL('../../models/tokenizers', import.meta.url).pathname,
+    encodingsFolder: read.env['PENSTOCK_ENCODINGS'] ?? new URL('../../dist/tokenizers', import.meta.url).pathname,
     originSecretHash: read.digests('PENSTOCK_ORIGIN_SECRET_SHA256')[0],
     safetyPolicy: readSafetyPolicy(read),
     safetyWeightsFile:

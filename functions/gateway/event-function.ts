@@ -1,5 +1,6 @@
 /** The gateway behind a Lambda Function URL whose invoke mode is RESPONSE_STREAM. Runs in Lambda's Node runtime only. */
 import { createDynamoDbTable } from '../drivers/dynamodb-table.ts';
+import { createFolderEncodings } from '../drivers/folder-encodings.ts';
 import { createFolderTokenizerFiles } from '../drivers/folder-tokenizer-files.ts';
 import { createJsonLog } from '../drivers/json-log.ts';
 import { createMemoryTable } from '../drivers/memory-table.ts';
@@ -26,6 +27,7 @@ const services = {
   table,
   clock,
   ids: createRandomIds(),
+  encodings: createFolderEncodings(config.encodingsFolder),
   log,
   classifier: await loadSafetyClassifier(config.safetyWeightsFile),
 };

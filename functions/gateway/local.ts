@@ -6,6 +6,7 @@ import type { Server } from 'node:http';
 import { serve } from '@hono/node-server';
 import { drainOnSignal } from '../../layers/network/drain-on-signal.ts';
 import { createDynamoDbTable } from '../drivers/dynamodb-table.ts';
+import { createFolderEncodings } from '../drivers/folder-encodings.ts';
 import { createFolderTokenizerFiles } from '../drivers/folder-tokenizer-files.ts';
 import { createJsonLog } from '../drivers/json-log.ts';
 import { createMemoryTable } from '../drivers/memory-table.ts';
@@ -44,6 +45,7 @@ async function start(): Promise<void> {
     table: openTable(config.store, clock),
     clock,
     ids: createRandomIds(),
+    encodings: createFolderEncodings(config.encodingsFolder),
     log,
     classifier: await loadSafetyClassifier(config.safetyWeightsFile),
   };

@@ -4,6 +4,7 @@
  */
 
 import type { WindowClassifier } from '../../layers/safety/index.ts';
+import type { Tokenizer } from '../../layers/tokenizer/index.ts';
 import type { ServedModels } from './served-models.ts';
 import type { Table } from './services/table.ts';
 
@@ -116,6 +117,11 @@ export interface TokenizerFiles {
   load(folder: string): Promise<{ readonly vocabulary: Uint8Array; readonly chatTemplate: string }>;
 }
 
+/** Encodings of models that are served elsewhere, for counting: `cl100k_base` and its kin. */
+export interface Encodings {
+  find(name: string): Promise<Tokenizer | undefined>;
+}
+
 /** Structured log lines. Fields are ids, counts, names and durations: never a prompt, a completion or a key. */
 export interface Log {
   write(level: 'info' | 'warn' | 'error', event: string, fields?: Readonly<Record<string, string | number | boolean | undefined>>): void;
@@ -138,6 +144,8 @@ export interface Services {
   readonly endpoint: Endpoint;
   /** What outlives a request. */
   readonly table: Table;
+  /** None where nobody counts for other models. */
+  readonly encodings?: Encodings;
   /** Scores texts for safety policies and moderations. */
   readonly classifier: WindowClassifier;
   readonly clock: Clock;

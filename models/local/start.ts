@@ -3,6 +3,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { ENCODING_NAMES, loadEncoding } from '../tokenizers/encodings.ts';
 import { makeFolder } from './make-folder.ts';
 import { prepareModel } from './prepare-model.ts';
 import { SentenceError } from './sentence-error.ts';
@@ -35,6 +36,16 @@ async function start(settings: LocalSettings): Promise<void> {
   const stack = await describeStack(settings, model, runFolder);
   await Promise.all(stack.children.map((child) => supervisor.start(child)));
   console.log(welcome(settings, stack, (performance.now() - startedAt) / 1000));
+  await compileEncodings();
+}
+
+/** Once, and here, where it keeps nobody waiting: `/tokenize` takes them for a model from then on. */
+async function compileEncodings(): Promise<void> {
+  for (const name of ENCODING_NAMES) {
+    await loadEncoding(name).catch((error: unknown) =>
+      console.error(`${name} cannot be tokenized: ${error instanceof Error ? error.message : error}`),
+    );
+  }
 }
 
 /** A key that everybody knows is no key where others can call. */

@@ -21,6 +21,8 @@ export const ENCODINGS = {
 
 export type EncodingName = keyof typeof ENCODINGS;
 
+export const ENCODING_NAMES: readonly EncodingName[] = ['r50k_base', 'p50k_base', 'cl100k_base', 'o200k_base'];
+
 export function isEncodingName(name: string): name is EncodingName {
   return Object.hasOwn(ENCODINGS, name);
 }

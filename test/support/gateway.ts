@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { createFolderEncodings } from '../../functions/drivers/folder-encodings.ts';
 import { createFolderTokenizerFiles } from '../../functions/drivers/folder-tokenizer-files.ts';
 import { createMemoryTable } from '../../functions/drivers/memory-table.ts';
 import { createRandomIds } from '../../functions/drivers/random-ids.ts';
@@ -27,7 +28,19 @@ export async function createTestGateway(
   const log: Log = { write: (level, event, fields = {}) => logged.push({ level, event, fields }) };
   const clock = { now: Date.now };
   const classifier = await loadSafetyClassifier(config.safetyWeightsFile);
-  const app = createApp({ models, endpoint, table: createMemoryTable(clock), classifier, clock, ids: createRandomIds(), log }, config);
+  const app = createApp(
+    {
+      models,
+      endpoint,
+      table: createMemoryTable(clock),
+      classifier,
+      clock,
+      ids: createRandomIds(),
+      encodings: createFolderEncodings(config.encodingsFolder),
+      log,
+    },
+    config,
+  );
   const post = async (path: string, body: unknown) =>
     app.request(path, {
       method: 'POST',

@@ -17,7 +17,7 @@ import {
   refused,
   serviceTier,
 } from './request-fields.ts';
-import { jsonObject, readResponseFormat, readToolUse, toolFields } from './tool-fields.ts';
+import { jsonObject, readResponseFormat, readToolsAsWritten, readToolUse, toolFields } from './tool-fields.ts';
 
 export const chatSchema = v.strictObject({
   ...generationFields,
@@ -43,8 +43,8 @@ export const chatSchema = v.strictObject({
   function_call: refused("has been replaced by 'tool_choice'."),
 });
 
-/** @throws {InvalidRequestError} naming the field at fault. */
-export function parseChatRequest(body: unknown, requestId: string): ParsedRequest {
+/** @param text the body as it was sent. @throws {InvalidRequestError} naming the field at fault. */
+export function parseChatRequest(body: unknown, requestId: string, text: string): ParsedRequest {
   const chat = parseBody(chatSchema, body);
   if (typeof chat.top_logprobs === 'number' && chat.logprobs !== true) {
     throw new InvalidRequestError("'top_logprobs' needs 'logprobs' to be true.", { param: 'top_logprobs' });
@@ -63,7 +63,7 @@ export function parseChatRequest(body: unknown, requestId: string): ParsedReques
       maxTokensParam: typeof chat.max_completion_tokens === 'number' ? 'max_completion_tokens' : 'max_tokens',
       sampling: readSampling(chat),
       stop: readStop(chat),
-      ...(toolUse === undefined ? {} : { toolUse }),
+      ...(toolUse === undefined ? {} : { toolUse: { ...toolUse, asWritten: readToolsAsWritten(text) } }),
       ...(grammar === undefined ? {} : { grammar }),
       ...(chat.logprobs === true ? { topLogprobs: chat.top_logprobs ?? 0 } : {}),
     },

@@ -2,9 +2,11 @@
 import * as v from 'valibot';
 import { InvalidRequestError } from '../errors.ts';
 import type { Prompt } from '../pipeline/generation-request.ts';
+import type { ToolUse } from '../pipeline/tools.ts';
 import { messages, readMessage } from './chat-messages.ts';
 import { parseBody } from './parse-body.ts';
 import { boolean, generationFields, integerBetween, nullish, string } from './request-fields.ts';
+import { readToolsAsWritten, readToolUse, toolFields } from './tool-fields.ts';
 
 export const tokenizeSchema = v.strictObject({
   model: generationFields.model,
@@ -14,6 +16,9 @@ export const tokenizeSchema = v.strictObject({
   /** What the template or the vocabulary adds is what the model reads: there is nothing to leave out. */
   add_special_tokens: nullish(boolean),
   return_token_strs: nullish(boolean),
+  tools: toolFields.tools,
+  /** Ours: takes text that looks like a control token for one, as vLLM always does. For counting only: never for what will be answered. */
+  parse_special_tokens: nullish(boolean),
 });
 
 export const detokenizeSchema = v.strictObject({
@@ -29,15 +34,20 @@ export interface TokenizeRequest {
   readonly prompt: Prompt;
   readonly addGenerationPrompt: boolean;
   readonly showTokens: boolean;
+  readonly toolUse: ToolUse | undefined;
+  readonly parsesSpecialTokens: boolean;
 }
 
 /** @throws {InvalidRequestError} naming the field at fault. */
-export function parseTokenizeRequest(body: unknown): TokenizeRequest {
+export function parseTokenizeRequest(body: unknown, text: string): TokenizeRequest {
   const parsed = parseBody(tokenizeSchema, body);
+  const toolUse = readToolUse({ tools: parsed.tools });
   const options = {
     modelId: parsed.model,
     addGenerationPrompt: parsed.add_generation_prompt ?? true,
     showTokens: parsed.return_token_strs ?? false,
+    toolUse: toolUse === undefined ? undefined : { ...toolUse, asWritten: readToolsAsWritten(text) },
+    parsesSpecialTokens: parsed.parse_special_tokens ?? false,
   };
   if (typeof parsed.prompt === 'string' && !Array.isArray(parsed.messages))
     return { ...options, prompt: { type: 'text', text: parsed.prompt } };

@@ -1,7 +1,8 @@
 /** `tools`, `tool_choice` and `response_format`, as chat completions have them. https://platform.openai.com/docs/guides/function-calling */
 import * as v from 'valibot';
+import { type ChatTool, parseExactJson } from '../../../layers/tokenizer/index.ts';
 import { InvalidRequestError } from '../errors.ts';
-import type { ToolChoice, ToolUse } from '../pipeline/tools.ts';
+import type { Tool, ToolChoice, ToolUse } from '../pipeline/tools.ts';
 import type { Grammar } from '../services.ts';
 import { boolean, nullish, string } from './request-fields.ts';
 
@@ -54,11 +55,7 @@ type ToolFields = v.InferOutput<v.StrictObjectSchema<typeof toolFields, undefine
 
 /** @throws {InvalidRequestError} a choice without tools, or of a tool that was not offered. */
 export function readToolUse(body: ToolFields): ToolUse | undefined {
-  const tools = (body.tools ?? []).map(({ function: { name, description, parameters } }) => ({
-    name,
-    ...(typeof description === 'string' ? { description } : {}),
-    ...(parameters === undefined || parameters === null ? {} : { parameters }),
-  }));
+  const tools = readTools(body);
   const choice = readToolChoice(body);
   if (tools.length === 0) {
     if (choice.type === 'required' || choice.type === 'named') {
@@ -70,6 +67,20 @@ export function readToolUse(body: ToolFields): ToolUse | undefined {
     throw new InvalidRequestError(`'tool_choice' names \`${choice.name}\`, which is not among 'tools'.`, { param: 'tool_choice' });
   }
   return { tools, choice, parallel: body.parallel_tool_calls ?? true };
+}
+
+function readTools(body: Pick<ToolFields, 'tools'>): readonly Tool[] {
+  return (body.tools ?? []).map(({ function: { name, description, parameters } }) => ({
+    name,
+    ...(typeof description === 'string' ? { description } : {}),
+    ...(parameters === undefined || parameters === null ? {} : { parameters }),
+  }));
+}
+
+/** `tools` of a body that has been checked, with every number as it was typed: `1.0` and `1` are different prompts. */
+export function readToolsAsWritten(bodyText: string): readonly ChatTool[] {
+  const { tools } = parseExactJson(bodyText) as { readonly tools?: readonly ChatTool[] | null }; // checked by the schema
+  return tools ?? [];
 }
 
 function readToolChoice({ tool_choice: choice }: ToolFields): ToolChoice {

@@ -4,7 +4,10 @@ import type { LoadedModel } from '../served-models.ts';
 import { describeTools, toChatTool } from './describe-tools.ts';
 import type { GenerationRequest, Prompt } from './generation-request.ts';
 
-type PromptSource = Pick<GenerationRequest, 'promptParam' | 'toolUse'>;
+type PromptSource = Pick<GenerationRequest, 'promptParam' | 'toolUse'> & {
+  /** Ends with the opening of the assistant's turn; true where nothing is said. */
+  readonly addGenerationPrompt?: boolean;
+};
 
 /**
  * The exact ids that the model will read. Control tokens stand only where the chat template wrote them: text that a user typed is
@@ -43,13 +46,14 @@ async function encode(model: LoadedModel, prompt: Prompt, request: PromptSource,
 export function encodeMessages(
   model: LoadedModel,
   messages: readonly ChatMessage[],
-  { promptParam: param, toolUse }: PromptSource,
+  { promptParam: param, toolUse, addGenerationPrompt = true }: PromptSource,
 ): readonly number[] {
   // With `none` the model need not know of tools.
-  const tools = toolUse === undefined || toolUse.choice.type === 'none' ? [] : toolUse.tools.map(toChatTool);
-  const input = model.templateReadsTools ? { messages, tools } : { messages: describeTools(messages, tools) };
+  const use = toolUse === undefined || toolUse.choice.type === 'none' ? undefined : toolUse;
+  const tools = use?.tools.map(toChatTool) ?? [];
+  const input = model.templateReadsTools ? { messages, tools: use?.asWritten ?? tools } : { messages: describeTools(messages, tools) };
   try {
-    return [...model.chatTemplate.encode({ ...input, addGenerationPrompt: true })];
+    return [...model.chatTemplate.encode({ ...input, addGenerationPrompt })];
   } catch (error) {
     if (!(error instanceof ChatTemplateError)) throw error;
     throw new InvalidRequestError(`\`${param}\` cannot be rendered for this model: ${error.message}`, { param, cause: error });

@@ -1,4 +1,5 @@
 /** Tools that a caller offers, and how the model may use them. */
+import type { ChatTool } from '../../../layers/tokenizer/index.ts';
 import { InvalidRequestError } from '../errors.ts';
 import type { Grammar } from '../services.ts';
 import { createCallArrayParser } from './output-parsers/call-array.ts';
@@ -23,6 +24,8 @@ export type ToolChoice =
 
 export interface ToolUse {
   readonly tools: readonly Tool[];
+  /** The tools as the caller wrote them, numbers to the letter: what a template that knows tools shows to the model. */
+  readonly asWritten?: readonly ChatTool[];
   readonly choice: ToolChoice;
   /** Whether one answer may call more than once. */
   readonly parallel: boolean;

@@ -9,7 +9,8 @@ import type { RouteContext } from './route-context.ts';
 /** How one path reads its requests and writes its answers. */
 export interface GenerationFormat {
   readonly idPrefix: string;
-  parse(body: unknown, requestId: string): ParsedRequest;
+  /** @param text the body as it was sent. */
+  parse(body: unknown, requestId: string, text: string): ParsedRequest;
   encodeWhole(events: AsyncIterable<GenerationEvent>, request: GenerationRequest, head: AnswerHead): Promise<object>;
   encodeChunks(
     events: AsyncIterable<GenerationEvent>,
@@ -23,7 +24,7 @@ export interface GenerationFormat {
 export async function answerGeneration(c: RouteContext, room: Room, format: GenerationFormat): Promise<Response> {
   const requestId = c.get('requestId');
   const body = await readJsonBody(c);
-  const { request, delivery } = format.parse(body, requestId);
+  const { request, delivery } = format.parse(body, requestId, await c.req.text());
   const head = { id: room.ids.create(format.idPrefix), created: Math.floor(room.clock.now() / 1000), ids: room.ids };
   const isStored = !isRecord(body) || body['store'] !== false;
   return deliverAnswer(c, room, request, { isStream: delivery.stream, isStored }, async (answer) =>

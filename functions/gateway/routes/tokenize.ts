@@ -1,7 +1,8 @@
-import { UnknownTokenError } from '../../../layers/tokenizer/index.ts';
+import { type Tokenizer, UnknownTokenError } from '../../../layers/tokenizer/index.ts';
 import { InvalidRequestError } from '../errors.ts';
-import { parseDetokenizeRequest, parseTokenizeRequest } from '../openai/tokenize-request.ts';
+import { parseDetokenizeRequest, parseTokenizeRequest, type TokenizeRequest } from '../openai/tokenize-request.ts';
 import { chooseModel } from '../pipeline/choose-model.ts';
+import { encodeMessages } from '../pipeline/tokenize-prompt.ts';
 import type { LoadedModel } from '../served-models.ts';
 import type { Services } from '../services.ts';
 import { readJsonBody } from './read-json-body.ts';
@@ -9,27 +10,17 @@ import type { RouteContext } from './route-context.ts';
 
 /** `POST /tokenize`: the ids that the model would read, control tokens where its template writes them and nowhere else. */
 export async function tokenize(c: RouteContext, services: Services) {
-  const request = parseTokenizeRequest(await readJsonBody(c));
-  const model = chooseModel(services.models, request.modelId, c.get('caller').models);
-  const tokens = await encode(model, request, c.req.raw.signal);
-  const strings = request.showTokens ? tokens.map((id) => lossyText.decode(model.tokenizer.tokenBytes(id))) : null;
-  return { count: tokens.length, max_model_len: model.served.contextLength, tokens, token_strs: strings };
-}
-
-async function encode(
-  { tokenizer, chatTemplate }: LoadedModel,
-  request: ReturnType<typeof parseTokenizeRequest>,
-  signal: AbortSignal,
-): Promise<readonly number[]> {
-  const { prompt, addGenerationPrompt } = request;
-  if (prompt.type === 'messages') return [...chatTemplate.encode({ messages: prompt.messages, addGenerationPrompt })];
-  return prompt.type === 'text' ? [...(await tokenizer.encodeAsync(prompt.text, signal))] : prompt.tokenIds;
+  const request = parseTokenizeRequest(await readJsonBody(c), await c.req.text());
+  const { tokenizer, model } = await chooseTokenizer(c, services, request.modelId);
+  const tokens = await encode(tokenizer, model, request, c.req.raw.signal);
+  const strings = request.showTokens ? tokens.map((id) => lossyText.decode(tokenizer.tokenBytes(id))) : null;
+  return { count: tokens.length, max_model_len: model?.served.contextLength ?? null, tokens, token_strs: strings };
 }
 
 /** `POST /detokenize` */
 export async function detokenize(c: RouteContext, services: Services): Promise<{ prompt: string }> {
   const { modelId, tokenIds } = parseDetokenizeRequest(await readJsonBody(c));
-  const { tokenizer } = chooseModel(services.models, modelId, c.get('caller').models);
+  const { tokenizer } = await chooseTokenizer(c, services, modelId);
   try {
     return { prompt: tokenizer.decode(tokenIds) };
   } catch (error) {
@@ -37,6 +28,42 @@ export async function detokenize(c: RouteContext, services: Services): Promise<{
     throw new InvalidRequestError(`'tokens' has an id that the model lacks. ${error.message}`, {
       param: `tokens.${tokenIds.indexOf(error.tokenId)}`,
     });
+  }
+}
+
+/** A served model, or an encoding of models that are served elsewhere. */
+async function chooseTokenizer(
+  c: RouteContext,
+  services: Services,
+  modelId: string,
+): Promise<{ readonly tokenizer: Tokenizer; readonly model: LoadedModel | undefined }> {
+  const encoding = services.models.has(modelId) ? undefined : await services.encodings?.find(modelId);
+  if (encoding !== undefined) return { tokenizer: encoding, model: undefined };
+  const model = chooseModel(services.models, modelId, c.get('caller').models);
+  return { tokenizer: model.tokenizer, model };
+}
+
+async function encode(
+  tokenizer: Tokenizer,
+  model: LoadedModel | undefined,
+  { prompt, addGenerationPrompt, toolUse, parsesSpecialTokens }: TokenizeRequest,
+  signal: AbortSignal,
+): Promise<readonly number[]> {
+  switch (prompt.type) {
+    case 'messages': {
+      if (model === undefined) {
+        throw new InvalidRequestError("An encoding has no chat template: send 'prompt', or name a served model.", { param: 'messages' });
+      }
+      return encodeMessages(model, prompt.messages, {
+        promptParam: 'messages',
+        addGenerationPrompt,
+        ...(toolUse === undefined ? {} : { toolUse }),
+      });
+    }
+    case 'text':
+      return [...(parsesSpecialTokens ? tokenizer.encodeWithSpecialTokens(prompt.text) : await tokenizer.encodeAsync(prompt.text, signal))];
+    case 'tokens':
+      return prompt.tokenIds;
   }
 }
 
