@@ -53,7 +53,7 @@ afterAll(async () => {
   await running.stop();
   gates.server.closeAllConnections();
   gates.server.close();
-  await rm(folder, { recursive: true });
+  await rm(folder, { recursive: true, force: true });
 });
 
 const invoke = (...event: Parameters<typeof functionUrlEvent>) => running.api.invoke(functionUrlEvent(...event));
