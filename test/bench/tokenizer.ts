@@ -2,7 +2,8 @@
  * The tokenizer beside its peers: load, memory, encoding speed and hostile input, each figure with its ratio from the same run.
  * `npm run bench:tokenizer`, with `-- --rounds N` for more rounds and `-- --only load|encode|hostile` for a part.
  *
- * CPU time, not wall time, in a process of its own for each figure, bundled as for Lambda; peers take turns and the median counts.
+ * CPU time, not wall time, in a process of its own for each figure, bundled as for Lambda; peers take turns; the median counts, for speeds all
+ * rounds together, as the clock of CPU time may be as coarse as 4 ms.
  */
 import { execFile } from 'node:child_process';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
@@ -20,7 +21,7 @@ import { installedTokenizerJson, type LibraryName, librariesFor, type Vocabulary
 import type { EncodeMeasurement, HostileMeasurement, LoadMeasurement } from './tokenizer/measure.ts';
 import { TEXT_KINDS } from './tokenizer/texts.ts';
 
-const { values } = parseArgs({ options: { rounds: { type: 'string', default: '3' }, only: { type: 'string' } } });
+const { values } = parseArgs({ options: { rounds: { type: 'string', default: '5' }, only: { type: 'string' } } });
 const rounds = Number(values.rounds);
 const root = new URL('../../', import.meta.url);
 /** As deep as the sources, so that the paths to node_modules hold. */
@@ -111,7 +112,7 @@ async function compare<Result>(
 async function reportLoad(): Promise<void> {
   console.log('Load: CPU ms and resident MB, in a process that has node:crypto and node:http as any server does\n');
   for (const name of ['cl100k_base', 'o200k_base', 'smollm2', 'llama3'] as const) {
-    const results = await compare<LoadMeasurement>(name, rounds * 2 + 1, 'load');
+    const results = await compare<LoadMeasurement>(name, rounds + 2, 'load');
     printTable(name, results, [
       ['CPU ms', ({ cpuMs }) => cpuMs, 'less'],
       ['MB', ({ residentMb }) => residentMb, 'less'],
@@ -152,17 +153,25 @@ type Column<Result> = readonly [title: string, read: (result: Result) => number,
 
 /** The ratio is how much better ours is. */
 function printTable<Result>(title: string, results: ReadonlyMap<LibraryName, readonly Result[]>, columns: readonly Column<Result>[]): void {
-  const medians = columns.map(([, read]) => new Map([...results].map(([library, list]) => [library, median(list.map(read))])));
+  const summaries = columns.map(
+    ([, read, better]) =>
+      new Map([...results].map(([library, list]) => [library, (better === 'less' ? median : harmonicMean)(list.map(read))])),
+  );
   console.log(title);
   for (const library of results.keys()) {
     const cells = columns.map(([column, , better], index) => {
-      const [own, theirs] = [medians[index]?.get('penstock') ?? 0, medians[index]?.get(library) ?? 0];
+      const [own, theirs] = [summaries[index]?.get('penstock') ?? 0, summaries[index]?.get(library) ?? 0];
       const ratio = library === 'penstock' ? '' : ` (${(better === 'less' ? theirs / own : own / theirs).toFixed(1)}x)`;
       return `${column} ${theirs.toFixed(1)}${ratio}`.padEnd(24);
     });
     console.log(`  ${library.padEnd(30)}${cells.join('')}`);
   }
   console.log('');
+}
+
+/** Of speeds: all bytes by all the time. */
+function harmonicMean(speeds: readonly number[]): number {
+  return speeds.length / speeds.reduce((sum, speed) => sum + 1 / speed, 0);
 }
 
 function median(figures: readonly number[]): number {
