@@ -9,12 +9,23 @@ import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
-import { CreateTableCommand, DynamoDBClient, type DynamoDBClientConfig } from '@aws-sdk/client-dynamodb';
+import { CreateTableCommand, DynamoDBClient } from '@aws-sdk/client-dynamodb';
 import { freePort } from './free-port.ts';
 
 const run = promisify(execFile);
 const PACKAGES = ['moto[dynamodb,s3]==5.2.5', 'flask==3.1.3', 'flask-cors==6.0.5'];
 const HOME = join(process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache'), 'penstock', 'moto-5.2.5-dynamodb-s3');
+
+/**
+ * One request at a time: moto's own server answers several at once without locking a row, so that a condition may hold for two writers, which
+ * DynamoDB never lets happen.
+ */
+const SERVER = `
+import sys
+from moto.server import DomainDispatcherApplication, create_backend_app
+from werkzeug.serving import run_simple
+run_simple("127.0.0.1", int(sys.argv[1]), DomainDispatcherApplication(create_backend_app), threaded=False)
+`;
 
 export interface Moto {
   /** For any AWS client. */
@@ -23,8 +34,6 @@ export interface Moto {
     readonly region: string;
     readonly credentials: { accessKeyId: string; secretAccessKey: string };
   };
-  /** One request at a time: moto rolls a refused transaction back over what others wrote meanwhile, which DynamoDB does not. */
-  readonly serialClient: DynamoDBClientConfig;
   createTable(name: string): Promise<void>;
   stop(): void;
 }
@@ -32,7 +41,7 @@ export interface Moto {
 export async function startMoto(): Promise<Moto> {
   await install();
   const port = await freePort();
-  const server = spawn(join(HOME, 'bin', 'python3'), ['-m', 'moto.server', '-H', '127.0.0.1', '-p', String(port)], { stdio: 'ignore' });
+  const server = spawn(join(HOME, 'bin', 'python3'), ['-c', SERVER, String(port)], { stdio: 'ignore' });
   const stop = () => server.kill('SIGKILL');
   process.once('exit', stop);
   const endpoint = `http://localhost:${port}`; // moto reads bucket names from other host names
@@ -45,7 +54,6 @@ export async function startMoto(): Promise<Moto> {
   const dynamo = new DynamoDBClient(client);
   return {
     client,
-    serialClient: { ...client, requestHandler: { httpAgent: { maxSockets: 1 } } },
     stop,
     async createTable(name) {
       await dynamo.send(

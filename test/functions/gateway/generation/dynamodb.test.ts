@@ -14,8 +14,8 @@ afterAll(() => moto.stop());
 
 it('keeps to limits, resumes in another process and joins duplicates over DynamoDB too', { timeout: 60_000 }, async () => {
   const endpoint = new ToyEndpoint();
-  const one = await createGenerationGateway(endpoint, { table: createDynamoDbTable('penstock', clock, moto.serialClient) });
-  const other = await createGenerationGateway(new ToyEndpoint(), { table: createDynamoDbTable('penstock', clock, moto.serialClient) });
+  const one = await createGenerationGateway(endpoint, { table: createDynamoDbTable('penstock', clock, moto.client) });
+  const other = await createGenerationGateway(new ToyEndpoint(), { table: createDynamoDbTable('penstock', clock, moto.client) });
   await one.call('PUT', '/v1/admin/organizations/acme/limits', { body: { tokens_total: 200 } });
   const { key } = await one.createKey({ tokens_total: 1_000 }, { organization_id: 'acme', scopes: ['generate', 'usage'] });
   const answers = await Promise.all(Array.from({ length: 30 }, () => one.complete({ max_tokens: 20, stream: true }, { key })));
