@@ -13,7 +13,7 @@ export const tokenizeSchema = v.strictObject({
   prompt: nullish(string),
   messages: nullish(messages),
   add_generation_prompt: nullish(boolean),
-  /** What the template or the vocabulary adds is what the model reads: there is nothing to leave out. */
+  /** False leaves out what the vocabulary puts around a text, such as a begin-of-sequence token. A template writes its own. */
   add_special_tokens: nullish(boolean),
   return_token_strs: nullish(boolean),
   tools: toolFields.tools,
@@ -34,6 +34,7 @@ export interface TokenizeRequest {
   readonly prompt: Prompt;
   readonly addGenerationPrompt: boolean;
   readonly showTokens: boolean;
+  readonly addsSpecialTokens: boolean;
   readonly toolUse: ToolUse | undefined;
   readonly parsesSpecialTokens: boolean;
 }
@@ -46,6 +47,7 @@ export function parseTokenizeRequest(body: unknown, text: string): TokenizeReque
     modelId: parsed.model,
     addGenerationPrompt: parsed.add_generation_prompt ?? true,
     showTokens: parsed.return_token_strs ?? false,
+    addsSpecialTokens: parsed.add_special_tokens ?? true,
     toolUse: toolUse === undefined ? undefined : { ...toolUse, asWritten: readToolsAsWritten(text) },
     parsesSpecialTokens: parsed.parse_special_tokens ?? false,
   };

@@ -1,4 +1,4 @@
-import { type ChatMessage, ChatTemplateError } from '../../../layers/tokenizer/index.ts';
+import { type ChatMessage, ChatTemplateError, type Tokenizer } from '../../../layers/tokenizer/index.ts';
 import { InvalidRequestError } from '../errors.ts';
 import type { LoadedModel } from '../served-models.ts';
 import { describeTools, toChatTool } from './describe-tools.ts';
@@ -31,7 +31,7 @@ async function encode(model: LoadedModel, prompt: Prompt, request: PromptSource,
     case 'messages':
       return encodeMessages(model, prompt.messages, request);
     case 'text':
-      return [...(await model.tokenizer.encodeAsync(prompt.text, signal))];
+      return encodeText(model.tokenizer, prompt.text, signal);
     case 'tokens': {
       const { promptParam: param } = request;
       const { vocabularySize } = model.tokenizer;
@@ -58,4 +58,9 @@ export function encodeMessages(
     if (!(error instanceof ChatTemplateError)) throw error;
     throw new InvalidRequestError(`\`${param}\` cannot be rendered for this model: ${error.message}`, { param, cause: error });
   }
+}
+
+/** A bare text, with what the vocabulary puts around each text: a begin-of-sequence token, where the model was trained with one. */
+export async function encodeText(tokenizer: Tokenizer, text: string, signal: AbortSignal): Promise<readonly number[]> {
+  return [...tokenizer.promptPrefix, ...(await tokenizer.encodeAsync(text, signal)), ...tokenizer.promptSuffix];
 }

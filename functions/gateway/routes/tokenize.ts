@@ -2,7 +2,7 @@ import { type Tokenizer, UnknownTokenError } from '../../../layers/tokenizer/ind
 import { InvalidRequestError } from '../errors.ts';
 import { parseDetokenizeRequest, parseTokenizeRequest, type TokenizeRequest } from '../openai/tokenize-request.ts';
 import { chooseModel } from '../pipeline/choose-model.ts';
-import { encodeMessages } from '../pipeline/tokenize-prompt.ts';
+import { encodeMessages, encodeText } from '../pipeline/tokenize-prompt.ts';
 import type { LoadedModel } from '../served-models.ts';
 import type { Services } from '../services.ts';
 import { readJsonBody } from './read-json-body.ts';
@@ -13,7 +13,7 @@ export async function tokenize(c: RouteContext, services: Services) {
   const request = parseTokenizeRequest(await readJsonBody(c), await c.req.text());
   const { tokenizer, model } = await chooseTokenizer(c, services, request.modelId);
   const tokens = await encode(tokenizer, model, request, c.req.raw.signal);
-  const strings = request.showTokens ? tokens.map((id) => lossyText.decode(tokenizer.tokenBytes(id))) : null;
+  const strings = request.showTokens ? tokens.map((id) => tokenizer.tokenString(id)) : null;
   return { count: tokens.length, max_model_len: model?.served.contextLength ?? null, tokens, token_strs: strings };
 }
 
@@ -46,7 +46,7 @@ async function chooseTokenizer(
 async function encode(
   tokenizer: Tokenizer,
   model: LoadedModel | undefined,
-  { prompt, addGenerationPrompt, toolUse, parsesSpecialTokens }: TokenizeRequest,
+  { prompt, addGenerationPrompt, toolUse, parsesSpecialTokens, addsSpecialTokens }: TokenizeRequest,
   signal: AbortSignal,
 ): Promise<readonly number[]> {
   switch (prompt.type) {
@@ -61,11 +61,9 @@ async function encode(
       });
     }
     case 'text':
-      return [...(parsesSpecialTokens ? tokenizer.encodeWithSpecialTokens(prompt.text) : await tokenizer.encodeAsync(prompt.text, signal))];
+      if (parsesSpecialTokens) return [...tokenizer.encodeWithSpecialTokens(prompt.text, { addSpecialTokens: addsSpecialTokens })];
+      return addsSpecialTokens ? encodeText(tokenizer, prompt.text, signal) : [...(await tokenizer.encodeAsync(prompt.text, signal))];
     case 'tokens':
       return prompt.tokenIds;
   }
 }
-
-/** A token that is not whole UTF-8 shows as replacement characters. */
-const lossyText = new TextDecoder('utf-8', { ignoreBOM: true });

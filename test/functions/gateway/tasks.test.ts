@@ -39,7 +39,8 @@ describe('POST /tokenize and /detokenize', () => {
     const strings = body['token_strs'] as string[];
     expect(strings.filter((string) => string === '<|im_end|>')).toHaveLength(2); // the system's and the user's turns, not what the user wrote
     const back = await ask(silent(), '/detokenize', { model: MODEL, tokens: body['tokens'] });
-    expect(back.body['prompt']).toBe(strings.join(''));
+    // Spelled as Hugging Face and vLLM spell tokens: GPT-2's letters for white space.
+    expect(back.body['prompt']).toBe(strings.join('').replaceAll('Ġ', ' ').replaceAll('Ċ', '\n'));
   });
 
   it('undo each other for every text', async () => {
