@@ -5,19 +5,12 @@
 import type { Server } from 'node:http';
 import { serve } from '@hono/node-server';
 import { drainOnSignal } from '../../layers/network/drain-on-signal.ts';
-import { createDynamoDbTable } from '../drivers/dynamodb-table.ts';
-import { createFolderEncodings } from '../drivers/folder-encodings.ts';
-import { createFolderTokenizerFiles } from '../drivers/folder-tokenizer-files.ts';
 import { createJsonLog } from '../drivers/json-log.ts';
-import { createMemoryTable } from '../drivers/memory-table.ts';
-import { createRandomIds } from '../drivers/random-ids.ts';
-import { loadSafetyClassifier } from '../drivers/safety-classifier-file.ts';
-import { createSageMakerEndpoint } from '../drivers/sagemaker-endpoint.ts';
+import { createLambdaServices } from '../drivers/lambda-services.ts';
 import { createSecretsManager } from '../drivers/secrets-manager.ts';
 import { createApp } from './app.ts';
 import { loadWebFunctionConfig } from './config.ts';
 import { withDeadline } from './deadline.ts';
-import { loadServedModels } from './served-models.ts';
 
 const log = createJsonLog((line) => process.stdout.write(line));
 try {
@@ -29,19 +22,7 @@ try {
 
 async function start(): Promise<void> {
   const config = await loadWebFunctionConfig(createSecretsManager());
-  const models = await loadServedModels(config.catalog, createFolderTokenizerFiles(config.tokenizersFolder), config.answerPipelines);
-  const clock = { now: Date.now };
-  const table = config.store.kind === 'dynamodb' ? createDynamoDbTable(config.store.tableName, clock) : createMemoryTable(clock);
-  const services = {
-    models,
-    endpoint: createSageMakerEndpoint(),
-    table,
-    clock,
-    ids: createRandomIds(),
-    encodings: createFolderEncodings(config.encodingsFolder),
-    log,
-    classifier: await loadSafetyClassifier(config.safetyWeightsFile),
-  };
+  const services = await createLambdaServices(config, log);
   let draining = false;
   const app = createApp(services, config, () => draining);
   const fetch = withDeadline((request) => app.fetch(request), config.deadlineMs);

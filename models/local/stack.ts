@@ -1,10 +1,9 @@
 /** Who runs, with which settings: the gateway in front of the SageMaker-compatible runtime in front of the container. */
 import { randomBytes } from 'node:crypto';
-import { once } from 'node:events';
 import { writeFile } from 'node:fs/promises';
-import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { answerPipelines, type EmbeddingModel, type ServedModel } from '../catalog.ts';
+import { freePort } from './free-port.ts';
 import type { PreparedModel } from './prepare-model.ts';
 import type { RuntimeConfigInput } from './sagemaker-runtime/config.ts';
 import type { LocalSettings } from './settings.ts';
@@ -130,14 +129,4 @@ function withoutAws(environment: LocalSettings['environment']): Record<string, s
 
 function fileOf(path: string): string {
   return new URL(path, import.meta.url).pathname;
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const address = server.address();
-  server.close();
-  await once(server, 'close');
-  if (address === null || typeof address === 'string') throw new Error('a TCP server has a port');
-  return address.port;
 }

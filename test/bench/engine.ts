@@ -12,8 +12,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { EventSourceParserStream } from 'eventsource-parser/stream';
 import { fetchGguf } from '../../models/local/fetch-gguf.ts';
+import { freePort } from '../../models/local/free-port.ts';
 import { readSettings } from '../../models/local/settings.ts';
-import { freePort } from '../support/free-port.ts';
 import { openRealModel } from '../support/real-model.ts';
 
 const { values: options } = parseArgs({

@@ -3,10 +3,10 @@
  * turn. The text must be the uninterrupted one, at temperature 0 and at 0.8 with a seed. The same against a real vLLM is in `npm run test:vllm`.
  */
 import { spawn } from 'node:child_process';
+import { freePort } from '../../models/local/free-port.ts';
 import { prepareModel } from '../../models/local/prepare-model.ts';
 import { readSettings } from '../../models/local/settings.ts';
 import { breakEverywhere } from '../support/breaking-streams.ts';
-import { freePort } from '../support/free-port.ts';
 
 const LENGTH = 24;
 

@@ -14,7 +14,7 @@ import { DatabaseSync } from 'node:sqlite';
 import { createFolderTokenizerFiles } from '../../functions/drivers/folder-tokenizer-files.ts';
 import { loadServedModels } from '../../functions/gateway/served-models.ts';
 import { catalog } from '../../models/catalog.ts';
-import { freePort } from '../support/free-port.ts';
+import { freePort } from '../../models/local/free-port.ts';
 import { startTestRuntime, TEST_CREDENTIALS, TEST_REGION } from '../support/sagemaker-runtime.ts';
 import { startScriptedContainer } from '../support/scripted-container.ts';
 

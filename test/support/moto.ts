@@ -10,7 +10,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { CreateTableCommand, DynamoDBClient } from '@aws-sdk/client-dynamodb';
-import { freePort } from './free-port.ts';
+import { freePort } from '../../models/local/free-port.ts';
 
 const run = promisify(execFile);
 const PACKAGES = ['moto[dynamodb,s3]==5.2.5', 'flask==3.1.3', 'flask-cors==6.0.5'];

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { freePort } from './free-port.ts';
+import { freePort } from '../../models/local/free-port.ts';
 
 /** `npm start`'s own process with its whole stack behind it, as a user has it. */
 export interface RunningPenstock {

@@ -8,7 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import OpenAI from 'openai';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { catalog } from '../../models/catalog.ts';
-import { freePort } from '../support/free-port.ts';
+import { freePort } from '../../models/local/free-port.ts';
 import { startTestRuntime, TEST_CREDENTIALS, TEST_REGION, type TestRuntime } from '../support/sagemaker-runtime.ts';
 import { MAX_MODEL_LENGTH, SERVED_MODEL } from './vllm-server.ts';
 

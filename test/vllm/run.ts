@@ -4,8 +4,8 @@
  */
 import { join } from 'node:path';
 import { startVitest } from 'vitest/node';
+import { freePort } from '../../models/local/free-port.ts';
 import { readSettings } from '../../models/local/settings.ts';
-import { freePort } from '../support/free-port.ts';
 import { recordEmbedding, recordGeneration } from './record.ts';
 import { prepareVllm, startVllm } from './vllm-server.ts';
 

@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createDynamoDbTable } from '../../../functions/drivers/dynamodb-table.ts';
 import { StoreUnavailableError } from '../../../functions/gateway/errors.ts';
+import { freePort } from '../../../models/local/free-port.ts';
 import { testTable } from '../../contracts/table.ts';
-import { freePort } from '../../support/free-port.ts';
 import { type Moto, startMoto } from '../../support/moto.ts';
 
 const clock = { now: Date.now };

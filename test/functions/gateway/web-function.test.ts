@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { bundleFunction, FUNCTIONS } from '../../../functions/bundle.ts';
-import { freePort } from '../../support/free-port.ts';
+import { freePort } from '../../../models/local/free-port.ts';
 import { TEST_KEY } from '../../support/gateway.ts';
 import { startTestRuntime, TEST_CREDENTIALS, TEST_REGION, type TestRuntime } from '../../support/sagemaker-runtime.ts';
 import { replay, replayThen, type ScriptedContainer, startScriptedContainer } from '../../support/scripted-container.ts';

@@ -2,8 +2,8 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { freePort } from '../../../models/local/free-port.ts';
 import { Supervisor } from '../../../models/local/supervisor.ts';
-import { freePort } from '../../support/free-port.ts';
 
 let logFolder: string;
 let said: string[];

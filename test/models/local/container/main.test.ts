@@ -2,7 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { freePort } from '../../../support/free-port.ts';
+import { freePort } from '../../../../models/local/free-port.ts';
 import { convertTinyModel } from '../../../support/tiny-model.ts';
 
 const MAIN = new URL('../../../../models/local/container/main.ts', import.meta.url).pathname;

@@ -1,0 +1,26 @@
+import type { GatewayConfig } from '../gateway/config.ts';
+import { loadServedModels } from '../gateway/served-models.ts';
+import type { Log, Services } from '../gateway/services.ts';
+import { createDynamoDbTable } from './dynamodb-table.ts';
+import { createFolderEncodings } from './folder-encodings.ts';
+import { createFolderTokenizerFiles } from './folder-tokenizer-files.ts';
+import { createMemoryTable } from './memory-table.ts';
+import { createRandomIds } from './random-ids.ts';
+import { loadSafetyClassifier } from './safety-classifier-file.ts';
+import { createSageMakerEndpoint } from './sagemaker-endpoint.ts';
+
+/** The drivers of the gateway in Lambda, whatever entry runs it. */
+export async function createLambdaServices(config: GatewayConfig, log: Log): Promise<Services> {
+  const clock = { now: Date.now };
+  return {
+    models: await loadServedModels(config.catalog, createFolderTokenizerFiles(config.tokenizersFolder), config.answerPipelines),
+    endpoint: createSageMakerEndpoint(),
+    // Without a table, keys of the configuration work and nothing outlives the function.
+    table: config.store.kind === 'dynamodb' ? createDynamoDbTable(config.store.tableName, clock) : createMemoryTable(clock),
+    clock,
+    ids: createRandomIds(),
+    encodings: createFolderEncodings(config.encodingsFolder),
+    log,
+    classifier: await loadSafetyClassifier(config.safetyWeightsFile),
+  };
+}
