@@ -36,7 +36,7 @@ const allowedAlarms: Readonly<Partial<Record<ClassifiedCategory, number>>> = {
 };
 /** See `windowPenalty` in the header of the weights; chosen on texts of one sentence and of forty. */
 const windowPenalty = 0.35;
-/** Chosen on held-out groups: the highest F1 at which no more than 3 % of ordinary prose and chat are flagged. */
+/** The highest F1 at which no more than 3 % of ordinary prose and chat are flagged; chosen while looking at the evaluation sets, see README.md. */
 const injectionThreshold = 0.42;
 const rephrased = new Set(['advbench', 'harmbench', 'benign-prompts', 's-labs-train']);
 
