@@ -17,6 +17,7 @@ import { createSqliteTable } from '../drivers/sqlite-table.ts';
 import { createApp } from './app.ts';
 import { ENVIRONMENT, type GatewayConfig, loadServerConfig } from './config.ts';
 import { startRecovery } from './generation/recovery.ts';
+import { sendAtOnce } from './send-at-once.ts';
 import { loadServedModels } from './served-models.ts';
 import type { Table } from './services/table.ts';
 import type { Clock } from './services.ts';
@@ -52,7 +53,7 @@ async function start(): Promise<void> {
   startRecovery(services, config);
   let draining = false;
   const app = createApp(services, config, () => draining);
-  const server = serve({ fetch: app.fetch, hostname: config.host, port: config.port }, (address) => {
+  const server = serve({ fetch: sendAtOnce((request) => app.fetch(request)), hostname: config.host, port: config.port }, (address) => {
     log.write('info', 'listening', { host: address.address, port: address.port });
   });
   server.on('error', (error: NodeJS.ErrnoException) => {

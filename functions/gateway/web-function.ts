@@ -11,6 +11,7 @@ import { createSecretsManager } from '../drivers/secrets-manager.ts';
 import { createApp } from './app.ts';
 import { loadWebFunctionConfig } from './config.ts';
 import { withDeadline } from './deadline.ts';
+import { sendAtOnce } from './send-at-once.ts';
 
 const log = createJsonLog((line) => process.stdout.write(line));
 try {
@@ -26,7 +27,7 @@ async function start(): Promise<void> {
   let draining = false;
   const app = createApp(services, config, () => draining);
   const fetch = withDeadline((request) => app.fetch(request), config.deadlineMs);
-  const server = serve({ fetch, hostname: config.host, port: config.port }, ({ address, port }) => {
+  const server = serve({ fetch: sendAtOnce(fetch), hostname: config.host, port: config.port }, ({ address, port }) => {
     log.write('info', 'listening', { host: address, port });
   });
   server.on('error', (error: NodeJS.ErrnoException) => {

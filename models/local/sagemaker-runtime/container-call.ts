@@ -1,5 +1,5 @@
 /** The call from the endpoint to a container: POST /invocations, with the headers that SageMaker passes on. */
-import { request as httpRequest, type IncomingHttpHeaders, type IncomingMessage } from 'node:http';
+import { Agent, request as httpRequest, type IncomingHttpHeaders, type IncomingMessage, type RequestOptions } from 'node:http';
 import { ADAPTER_HEADER } from '../../invocation.ts';
 
 /** What SageMaker strips none of; every other header of the caller stays behind. */
@@ -28,21 +28,41 @@ export function containerHeaders(
   return headers;
 }
 
-/** Resolves with the answer's head, rejects with Node's error. Aborting closes the connection at once, also while the body is read. */
-export function callContainer(
+/** Calls take the connection that was used last; idle ones are closed by the container. */
+const agent = new Agent({ keepAlive: true, scheduling: 'lifo' });
+
+/**
+ * Resolves with the answer's head, rejects with Node's error. Aborting closes the connection at once, also while the body is read.
+ * A kept-alive connection may turn out to be closed, because its container was restarted: nothing was asked then, and it is asked on a new one.
+ * https://nodejs.org/api/http.html#requestreusedsocket
+ */
+export async function callContainer(
   container: string,
   headers: Readonly<Record<string, string>>,
   body: Uint8Array,
   signal: AbortSignal,
 ): Promise<IncomingMessage> {
-  return new Promise((resolve, reject) => {
+  const call = (options: RequestOptions) => {
     const url = new URL('invocations', container.endsWith('/') ? container : `${container}/`);
-    // A connection of its own for each call: a restarted container must never meet a kept-alive socket of its predecessor.
-    const call = httpRequest(url, { method: 'POST', headers: { ...headers, 'content-length': body.length }, agent: false, signal });
-    call.once('response', resolve);
-    call.on('error', reject);
-    call.end(body);
-  });
+    const request = httpRequest(url, { method: 'POST', headers: { ...headers, 'content-length': body.length }, signal, ...options });
+    const answer = new Promise<IncomingMessage>((resolve, reject) => {
+      request.once('response', resolve);
+      request.on('error', reject);
+    });
+    request.end(body);
+    return { request, answer };
+  };
+  const first = call({ agent });
+  try {
+    return await first.answer;
+  } catch (error) {
+    if (!first.request.reusedSocket || signal.aborted || !isConnectionLost(error)) throw error;
+    return await call({ agent: false }).answer;
+  }
+}
+
+function isConnectionLost(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && (error.code === 'ECONNRESET' || error.code === 'EPIPE');
 }
 
 /** The whole body, or its beginning when it is longer. */

@@ -48,25 +48,27 @@ export async function answerInvocation(invocation: Invocation, response: ServerR
   if (response.destroyed) return;
   const limitSeconds = streams ? config.streamSeconds : config.invocationSeconds;
   const timer = setTimeout(() => stop.abort(TIME_OUT), limitSeconds * 1000);
+  let message: IncomingMessage | undefined;
   try {
     const fault = faults.deal({ endpoint: endpointName, inferenceComponent, streams });
     await failBeforeAnswer(fault, route, invocation, surroundings, stop.signal);
     const answer = await callFirstThatAnswers(route, invocation, surroundings, stop.signal);
     using _seat = answer.seat;
-    if (answer.message.statusCode === undefined || answer.message.statusCode < 200 || answer.message.statusCode > 299) {
-      throw modelError(answer.message.statusCode ?? 0, await readText(answer.message, SHOWN_ERROR_BYTES), endpointName, config.region);
+    message = answer.message;
+    if (message.statusCode === undefined || message.statusCode < 200 || message.statusCode > 299) {
+      throw modelError(message.statusCode ?? 0, await readText(message, SHOWN_ERROR_BYTES), endpointName, config.region);
     }
     if (streams) {
-      writeStreamHead(response, answer.message, route);
+      writeStreamHead(response, message, route);
       const cutRandom = config.hostileCuts ? random : undefined;
-      await streamAnswer(answer.message, response, {
+      await streamAnswer(message, response, {
         fault,
         cutRandom,
         stopped: stop.signal,
         timedOut: () => stop.signal.reason === TIME_OUT,
       });
     } else {
-      await writeWhole(response, answer.message, route);
+      await writeWhole(response, message, route);
     }
   } catch (error) {
     if (stop.signal.aborted && stop.signal.reason !== TIME_OUT) return; // nobody is left to hear it
@@ -75,7 +77,7 @@ export async function answerInvocation(invocation: Invocation, response: ServerR
     throw modelError(500, 'The container closed the connection without an answer.', endpointName, config.region);
   } finally {
     clearTimeout(timer);
-    stop.abort(); // a container that is still at work is told
+    if (message?.complete !== true) stop.abort(); // a container that is still at work is told
   }
 }
 

@@ -124,6 +124,24 @@ describe('InvokeEndpoint', () => {
     });
   });
 
+  it('asks again on a new connection when the kept one is dead, and only then', async () => {
+    const used = new Set<unknown>();
+    let isDead = false;
+    container.play((response) => {
+      if (isDead || used.has(response.socket)) return void response.socket?.resetAndDestroy();
+      used.add(response.socket);
+      response.writeHead(200).end('ok');
+    });
+    const before = container.requests.length;
+    for (const _ of [1, 2, 3]) expect(Buffer.from((await whole()).Body).toString()).toBe('ok');
+    // Which kept connections there are is the earlier tests' matter: each call is asked at most twice.
+    expect(container.requests.length - before).toBeLessThanOrEqual(6);
+    isDead = true;
+    const asked = container.requests.length;
+    await expect(whole()).rejects.toMatchObject({ name: 'ModelError' });
+    expect(container.requests.length - asked).toBe(2);
+  });
+
   it('refuses a body over the limit', async () => {
     await expect(whole({ Body: Buffer.alloc(5000, 'x') })).rejects.toMatchObject({
       name: 'ValidationError',
