@@ -7,7 +7,9 @@ import * as v from 'valibot';
 const positiveInteger = v.pipe(v.number(), v.integer(), v.minValue(1));
 const tokenId = v.pipe(v.number(), v.integer(), v.minValue(0));
 
-/** How the model runs in AWS. Only `infra` reads it; a local start has none. */
+const dollars = v.pipe(v.number(), v.minValue(0));
+
+/** How the model runs in AWS, for `infra`; the ledger reckons the cost of the own instances by it. A local start has none. */
 const deploymentSchema = v.strictObject({
   instanceType: v.string(),
   /** `vllm` is AWS's vLLM container, `lmi` is DJL-LMI. */
@@ -20,9 +22,11 @@ const deploymentSchema = v.strictObject({
   copies: v.strictObject({ min: v.pipe(v.number(), v.integer(), v.minValue(0)), max: positiveInteger }),
   /** Requests that one copy serves at once before another copy is started. */
   concurrencyPerCopy: positiveInteger,
+  /** What one such instance costs in the region, by the hour; without it the ledger does not say what the own instances cost. */
+  instanceDollarsPerHour: v.optional(dollars),
+  /** Copies that an instance has accelerators for; 1 when not given. */
+  copiesPerInstance: v.optional(positiveInteger),
 });
-
-const dollars = v.pipe(v.number(), v.minValue(0));
 
 const targetSchema = v.strictObject({
   name: v.pipe(v.string(), v.nonEmpty()),

@@ -9,7 +9,7 @@ export { createPromptLeakDetector, type PromptLeakDetector } from './input/promp
 export { type MessageVerdict, type ScreenedConversation, type ScreenedMessage, screenMessages } from './input/screen-messages.ts';
 export { type Spotlight, spotlight } from './input/spotlight.ts';
 export { createPiiMask, type PiiMask, type RestoreStream } from './pii-mask.ts';
-export { type Action, type Direction, parseSafetyPolicy, type SafetyPolicy, type SafetyPolicySettings } from './policy.ts';
+export { type Action, type Direction, parseSafetyPolicy, type SafetyPolicy, type SafetyPolicySettings, severer } from './policy.ts';
 export {
   type CheckedText,
   createSafetyFilter,

@@ -2,6 +2,7 @@
  * Carries out what the machine (`machine.ts`) decides: calls endpoints, sets tokens aside, waits for capacity, and settles. One object for one
  * request, however many choices it has.
  */
+import type { ModelDeployment } from '../../../models/catalog.ts';
 import { EndpointUnavailableError, GatewayError, GenerationCancelledError } from '../errors.ts';
 import type { Caller } from '../keys/caller.ts';
 import type { RateLimits } from '../keys/limit-answers.ts';
@@ -10,6 +11,7 @@ import { chooseTarget, type WeightedTarget } from '../routing/choose-target.ts';
 import { hedgeFirstEvent } from '../routing/hedge-first-event.ts';
 import { nameOf, type TargetHealth } from '../routing/target-health.ts';
 import type { Clock, Endpoint, EndpointEvent, EndpointRequest, EndpointTarget, Log } from '../services.ts';
+import { type CallOutcome, CallRecord } from './call-record.ts';
 import type { CapacityQueue, Ticket } from './capacity-queue.ts';
 import type { Ledger } from './ledger.ts';
 import {
@@ -24,6 +26,8 @@ import {
   type Phase,
   step,
 } from './machine.ts';
+import { ownCostOf } from './own-cost.ts';
+import type { VerdictTally } from './verdicts.ts';
 
 /** What every generation of this process shares. */
 export interface GenerationRoom {
@@ -44,6 +48,10 @@ export interface GenerationPlan {
   readonly caller: Caller;
   readonly targets: readonly WeightedTarget[];
   readonly price: Price;
+  /** The own instances that it runs on. */
+  readonly deployment: ModelDeployment | undefined;
+  /** What is found in its prompts and its answer. */
+  readonly verdicts: VerdictTally;
   /** Each prompt's tokens, counted once, however many choices it has. */
   readonly promptTokens: number;
   readonly maxTokens: readonly number[];
@@ -68,6 +76,7 @@ export class Generation {
   readonly #plan: GenerationPlan;
   readonly #ticket: Ticket;
   readonly #emitted: number[][];
+  readonly #calls = new CallRecord();
   #state: GenerationState;
   #hold: Hold;
   #failure: Error | undefined;
@@ -209,7 +218,9 @@ export class Generation {
     };
     const stop = new AbortController();
     health.began(target);
+    const beganAt = clock.now();
     let answered = false;
+    let outcome: CallOutcome = 'left';
     try {
       for await (const event of this.#invoke(invocation, AbortSignal.any([signal, stop.signal]))) {
         if (!answered) {
@@ -219,11 +230,13 @@ export class Generation {
           this.#waitedInLine = false;
         }
         if (event.type === 'end') {
+          outcome = 'answered';
           // Of a continued answer's prompt only what the first call was asked counts.
           if (emitted.length === 0 || this.#state.attempts === 1) this.#cachedPromptTokens = event.cachedPromptTokens ?? 0;
           return this.#apply({ type: 'call-ended', choice: index, finishReason: event.finishReason });
         }
         this.#firstTokenAt ??= clock.now();
+        this.#calls.served(target);
         for (let offset = 0; offset < event.tokenIds.length; ) {
           const count = event.tokenIds.length - offset;
           const isLastStop = this.#plan.stopTokenIds.includes(event.tokenIds.at(-1) ?? -1);
@@ -247,6 +260,7 @@ export class Generation {
       throw new EndpointUnavailableError('broken', target.endpointName);
     } catch (error) {
       signal.throwIfAborted();
+      outcome = outcomeOf(error);
       const failure = this.#spillOver(classify(error), target);
       this.#failure = error instanceof Error ? error : new Error('the endpoint failed', { cause: error });
       if (failure === 'broken') {
@@ -267,6 +281,7 @@ export class Generation {
       return this.#apply({ type: 'call-failed', choice: index, failure });
     } finally {
       health.ended(target);
+      this.#calls.ended(target, outcome, answered ? clock.now() - beganAt : 0);
       stop.abort();
     }
   }
@@ -340,6 +355,7 @@ export class Generation {
     // Who got nothing but an error pays nothing.
     const wasAnswered = (this.#state.attempts > 0 || phase === 'completed') && !(phase === 'failed' && completionTokens === 0);
     const used = { promptTokens: wasAnswered ? this.#plan.promptTokens : 0, completionTokens };
+    const calls = this.#calls.summary;
     const line = {
       generationId: this.id,
       requestId: this.#plan.requestId,
@@ -354,7 +370,10 @@ export class Generation {
       ...used,
       cachedPromptTokens: wasAnswered ? this.#cachedPromptTokens : 0,
       attempts: this.#state.attempts,
+      ...calls,
       costNanodollars: costOf(used, price),
+      ownCostNanodollars: ownCostOf(this.#plan.deployment, calls.busyMs),
+      verdicts: this.#plan.verdicts.verdicts,
     };
     for (let tries = 1; ; tries += 1) {
       try {
@@ -389,6 +408,11 @@ function classify(error: unknown): CallFailure {
     default:
       return 'broken';
   }
+}
+
+function outcomeOf(error: unknown): CallOutcome {
+  if (error instanceof EndpointUnavailableError) return error.reason;
+  return error instanceof GatewayError ? 'refused' : 'broken';
 }
 
 function pause(milliseconds: number, signal?: AbortSignal): Promise<void> {

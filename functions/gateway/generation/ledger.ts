@@ -1,6 +1,8 @@
 /** One line for each generation, whatever became of it. Its key is known from the start, so that a line is written once, whoever writes it. */
 import * as v from 'valibot';
 import type { Table } from '../services/table.ts';
+import { callsSchema } from './call-record.ts';
+import { verdictsSchema } from './verdicts.ts';
 
 const lineSchema = v.object({
   generationId: v.string(),
@@ -20,8 +22,23 @@ const lineSchema = v.object({
   completionTokens: v.number(),
   /** Endpoint calls that were made for it. */
   attempts: v.number(),
+  /** Where they went, and how each ended. */
+  calls: v.optional(callsSchema, []),
+  /** Where its last tokens came from, and in which region when not in the gateway's own. */
+  endpoint: v.optional(v.nullable(v.string()), null),
+  region: v.optional(v.nullable(v.string()), null),
+  /** For how long instances worked on it, in milliseconds: the sum over its calls. */
+  busyMs: v.optional(v.number(), 0),
+  /** What its caller is charged. */
   costNanodollars: v.number(),
+  /** What the own instances cost for it, see `own-cost.ts`. */
+  ownCostNanodollars: v.optional(v.nullable(v.number()), null),
+  /** What the safety policy said of it; `null` when none has judged it. */
+  verdicts: v.optional(v.nullable(verdictsSchema), null),
 });
+
+/** What nobody knows any more of a generation whose process died. */
+export const UNKNOWN_RUN = { calls: [], endpoint: null, region: null, busyMs: 0, ownCostNanodollars: null, verdicts: null };
 
 export type LedgerLine = v.InferOutput<typeof lineSchema>;
 

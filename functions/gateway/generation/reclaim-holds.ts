@@ -7,7 +7,7 @@ import * as v from 'valibot';
 import { costOf, createMeters } from '../keys/meters.ts';
 import type { Row, Value } from '../services/table.ts';
 import type { Services } from '../services.ts';
-import { createLedger, type Ledger } from './ledger.ts';
+import { createLedger, type Ledger, UNKNOWN_RUN } from './ledger.ts';
 import { isRunnerAlive } from './runner.ts';
 import { countLoggedTokens } from './token-log.ts';
 
@@ -79,6 +79,7 @@ async function reclaimHold(
     ...used,
     cachedPromptTokens: 0,
     attempts: 1,
+    ...UNKNOWN_RUN,
     costNanodollars: costOf(used, price),
   });
   const meters = hold.meters.map((name) => ({ name, limits: {} }));

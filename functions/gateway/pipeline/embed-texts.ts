@@ -36,7 +36,8 @@ export async function embedTexts(
     ...(endpoint.inferenceComponent === undefined ? {} : { inferenceComponent: endpoint.inferenceComponent }),
     ...(endpoint.variant === undefined ? {} : { variant: endpoint.variant }),
   };
-  const metered = { id: model.id, price: model.price, requestId, promptTokens: mostTokens(input, model) };
+  const { id, price, deployment } = model;
+  const metered = { id, price, deployment, requestId, promptTokens: mostTokens(input, model) };
   const { embeddings, promptTokens } = await meterPrompt(room, admission, metered, async () => {
     const result = await room.endpoint.embed({ target, requestId, input }, signal);
     return { result, promptTokens: result.promptTokens };

@@ -1,5 +1,6 @@
 import { Generation, HOLD_STEP } from '../generation/generation.ts';
 import type { Room } from '../generation/room.ts';
+import type { VerdictTally } from '../generation/verdicts.ts';
 import type { Caller } from '../keys/caller.ts';
 import type { WeightedTarget } from '../routing/choose-target.ts';
 import type { LoadedModel } from '../served-models.ts';
@@ -19,6 +20,7 @@ export async function holdTokens(
   plans: readonly ChoicePlan[],
   request: GenerationRequest,
   grammar: Grammar | undefined,
+  verdicts: VerdictTally,
 ): Promise<Generation> {
   const { served } = model;
   const promptTokens = plans
@@ -40,6 +42,8 @@ export async function holdTokens(
       caller,
       targets: targetsOf(model),
       price,
+      deployment: served.deployment,
+      verdicts,
       promptTokens,
       maxTokens: plans.map((plan) => plan.maxTokens),
       hold,

@@ -1,4 +1,6 @@
 import type { ServedModel } from '../../../models/catalog.ts';
+import { UNKNOWN_RUN } from '../generation/ledger.ts';
+import { ownCostOf } from '../generation/own-cost.ts';
 import type { Room } from '../generation/room.ts';
 import { costOf } from '../keys/meters.ts';
 import { priceOf } from './hold-tokens.ts';
@@ -7,6 +9,8 @@ import type { Admission } from './run-generation.ts';
 export interface MeteredPrompt {
   readonly id: ServedModel['id'];
   readonly price: ServedModel['price'];
+  /** The own instances that do it. */
+  readonly deployment: ServedModel['deployment'];
   readonly requestId: string;
   /** At most so many are read. */
   readonly promptTokens: number;
@@ -29,22 +33,28 @@ export async function meterPrompt<Result>(
   const leave = room.runner.enter();
   try {
     const hold = await room.meters.hold({ generationId, meters: caller.meters, owner, promptTokens, completionTokens: 0, price });
+    const beganAt = room.clock.now();
     let used = { promptTokens: 0, completionTokens: 0 };
     try {
       const done = await work();
       used = { promptTokens: done.promptTokens, completionTokens: 0 };
       return done.result;
     } finally {
+      const endedAt = room.clock.now();
+      const busyMs = used.promptTokens > 0 ? endedAt - beganAt : 0;
       const line = {
         ...{ generationId, requestId, organizationId, projectId, keyId, modelId },
         phase: used.promptTokens > 0 ? ('completed' as const) : ('failed' as const),
         startedAt: hold.at,
-        endedAt: room.clock.now(),
+        endedAt,
         firstTokenMs: null,
         ...used,
         cachedPromptTokens: 0,
         attempts: 1,
+        ...UNKNOWN_RUN,
+        busyMs,
         costNanodollars: costOf(used, price),
+        ownCostNanodollars: ownCostOf(request.deployment, busyMs),
       };
       await room.meters.settle(hold, await room.ledger.write(line));
     }

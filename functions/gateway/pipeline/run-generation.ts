@@ -1,5 +1,6 @@
 import type { Generation } from '../generation/generation.ts';
 import type { Room } from '../generation/room.ts';
+import { VerdictTally } from '../generation/verdicts.ts';
 import type { Caller } from '../keys/caller.ts';
 import { chooseModel } from './choose-model.ts';
 import { echoPrompt } from './echo-prompt.ts';
@@ -39,19 +40,20 @@ export async function runGeneration(
   signal: AbortSignal,
 ): Promise<RunningGeneration> {
   const model = chooseModel(room.models, request.modelId, caller.models);
-  const screened = await Promise.all(request.prompts.map((prompt) => screenInput(room.safety, prompt, request, signal)));
+  const verdicts = new VerdictTally();
+  const screened = await Promise.all(request.prompts.map((prompt) => screenInput(room.safety, prompt, request, signal, verdicts)));
   const fitting = screened.map((prompt) => fitPrompt(model, prompt, request));
   const prompts = await Promise.all(fitting.map((prompt) => tokenizePrompt(model, prompt, request, signal)));
   const plans = planChoices(model, prompts, request);
   const { grammar, createParser } = planOutput(model, request);
-  const generation = await holdTokens(room, { caller, generationId }, model, plans, request, grammar);
+  const generation = await holdTokens(room, { caller, generationId }, model, plans, request, grammar, verdicts);
   const stop = new AbortController();
   const running = AbortSignal.any([signal, stop.signal]);
   const choices = plans.map((plan) => {
     const generated = generation.tokens(plan.index, describeChoice(model, plan, request, grammar), running);
     const answer = detokenizeChoice(generated, model, plan, request.stop);
     const text = echoPrompt(answer, room.endpoint, model, plan, request, running);
-    return { index: plan.index, events: screenOutput(parseOutput(text, createParser()), room.safety) };
+    return { index: plan.index, events: screenOutput(parseOutput(text, createParser()), room.safety, verdicts) };
   });
   return { generation, events: generation.settled(keepBest(mergeChoices(choices, stop), request)) };
 }

@@ -1,6 +1,7 @@
 import { type SafetyFilter, type ScreenedMessage, screenMessages } from '../../../layers/safety/index.ts';
 import type { ChatMessage } from '../../../layers/tokenizer/index.ts';
 import { ContentBlockedError } from '../errors.ts';
+import type { VerdictTally } from '../generation/verdicts.ts';
 import type { GenerationRequest, Prompt } from './generation-request.ts';
 
 /**
@@ -13,17 +14,18 @@ export async function screenInput(
   prompt: Prompt,
   request: GenerationRequest,
   signal: AbortSignal,
+  verdicts: VerdictTally,
 ): Promise<Prompt> {
   if (filter === undefined) return prompt;
   switch (prompt.type) {
     case 'tokens':
       return prompt; // ids are the caller's own encoding: there is no text to judge before the model has read it
     case 'text': {
-      const [text = ''] = await screenTexts(filter, [{ role: 'user', text: prompt.text }], request, signal);
+      const [text = ''] = await screenTexts(filter, [{ role: 'user', text: prompt.text }], request, signal, verdicts);
       return { type: 'text', text };
     }
     case 'messages': {
-      const texts = await screenTexts(filter, prompt.messages.map(readMessage), request, signal);
+      const texts = await screenTexts(filter, prompt.messages.map(readMessage), request, signal, verdicts);
       return { type: 'messages', messages: prompt.messages.map((message, index) => withText(message, texts[index] ?? '')) };
     }
   }
@@ -34,8 +36,10 @@ async function screenTexts(
   messages: readonly ScreenedMessage[],
   request: GenerationRequest,
   signal: AbortSignal,
+  verdicts: VerdictTally,
 ): Promise<readonly string[]> {
   const screened = await screenMessages(filter, messages, signal);
+  for (const { verdict } of screened.messages) verdicts.note('input', verdict);
   const isBlocked = screened.messages.some(({ verdict }) => verdict.action === 'block' && !verdict.dryRun);
   if (isBlocked) throw new ContentBlockedError(request.promptParam);
   return screened.messages.map(({ redactedText, verdict }, index) => (verdict.dryRun ? (messages[index]?.text ?? '') : redactedText));

@@ -1,4 +1,5 @@
 import type { SafetyFilter, SafetyStream } from '../../../layers/safety/index.ts';
+import type { VerdictTally } from '../generation/verdicts.ts';
 import type { ChoiceEvent, TokenDetail } from './generation-request.ts';
 import type { OutputPart } from './output-parsers/output-part.ts';
 
@@ -7,9 +8,13 @@ import type { OutputPart } from './output-parsers/output-part.ts';
  * before any of it is shown, and a block ends the choice in a well-formed way, which also stops the endpoint. The answer, the thoughts and
  * each call's arguments are texts of their own. Without a policy everything passes.
  */
-export async function* screenOutput(events: AsyncIterable<ChoiceEvent>, filter: SafetyFilter | undefined): AsyncGenerator<ChoiceEvent> {
+export async function* screenOutput(
+  events: AsyncIterable<ChoiceEvent>,
+  filter: SafetyFilter | undefined,
+  verdicts: VerdictTally,
+): AsyncGenerator<ChoiceEvent> {
   if (filter === undefined) return yield* events;
-  const screen = new ChoiceScreen(filter);
+  const screen = new ChoiceScreen(filter, verdicts);
   for await (const event of events) {
     const isEnd = event.type === 'choice-end';
     const parts = isEnd ? screen.flush() : event.parts.flatMap((part) => screen.push(part));
@@ -35,12 +40,14 @@ interface ScreenedText {
 
 class ChoiceScreen {
   readonly #filter: SafetyFilter;
+  readonly #verdicts: VerdictTally;
   readonly #texts = new Map<string, ScreenedText>();
   #waiting: TokenDetail[] = [];
   isBlocked = false;
 
-  constructor(filter: SafetyFilter) {
+  constructor(filter: SafetyFilter, verdicts: VerdictTally) {
     this.#filter = filter;
+    this.#verdicts = verdicts;
   }
 
   push(part: OutputPart): readonly OutputPart[] {
@@ -74,6 +81,7 @@ class ChoiceScreen {
 
   #release(text: ScreenedText, { released, verdict }: ReturnType<SafetyStream['push']>): readonly OutputPart[] {
     text.released += released;
+    if (verdict !== undefined) this.#verdicts.note('output', verdict);
     this.isBlocked ||= verdict?.action === 'block' && !verdict.dryRun;
     return released === '' ? [] : [{ ...text.part, text: released }];
   }

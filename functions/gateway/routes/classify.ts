@@ -20,8 +20,8 @@ export async function classify(c: RouteContext, room: Room, priors: PriorCache):
   const prompts = plan.prompts.map((prompt) => prompt.tokenIds);
   const { promptTokens } = plan;
   const admission = { caller, generationId: room.ids.create('gen_') };
-  const { id, price } = model.served;
-  const scores = await meterPrompt(room, admission, { id, price, requestId, promptTokens }, async () => ({
+  const { id, price, deployment } = model.served;
+  const scores = await meterPrompt(room, admission, { id, price, deployment, requestId, promptTokens }, async () => ({
     result: await scoreTokens(room, model, prompts, requestId, c.req.raw.signal),
     promptTokens,
   }));
