@@ -5,11 +5,25 @@ export { type CompleteGuardPrompt, createGuardClassifier, GuardAnswerError, type
 export { llamaGuard3 } from './guard/llama-guard.ts';
 export { qwen3Guard } from './guard/qwen3-guard.ts';
 export { loadLinearHeads } from './heads/linear-heads.ts';
-export { createPromptLeakDetector, type PromptLeakDetector } from './input/prompt-leak.ts';
+export { createPromptLeakStream, type PromptLeakStream, type WatchedPrompt, watchPrompt } from './input/prompt-leak.ts';
 export { type MessageVerdict, type ScreenedConversation, type ScreenedMessage, screenMessages } from './input/screen-messages.ts';
 export { type Spotlight, spotlight } from './input/spotlight.ts';
-export { createPiiMask, type PiiMask, type RestoreStream } from './pii-mask.ts';
-export { type Action, type Direction, parseSafetyPolicy, type SafetyPolicy, type SafetyPolicySettings, severer } from './policy.ts';
+export { type JsonText, readJsonText } from './json-text.ts';
+export { createMinilmClassifier } from './minilm-reviewer.ts';
+export { createPiiMask, type PiiMask, type RestoreStream, type TextForm } from './pii-mask.ts';
+export {
+  type Action,
+  compileDenylists,
+  type Direction,
+  masksValues,
+  nameSafetyPolicy,
+  parseSafetyPolicy,
+  policyForToolResults,
+  type SafetyPolicy,
+  severer,
+} from './policy.ts';
+export { raiseToFloor } from './policy-floor.ts';
+export { type SafetyPolicySettings, safetyPolicySchema } from './policy-schema.ts';
 export {
   type CheckedText,
   createSafetyFilter,

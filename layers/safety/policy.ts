@@ -3,65 +3,14 @@
  * generation can record which policy judged it.
  */
 import { createHash } from 'node:crypto';
-import { isSupportedCountry } from 'libphonenumber-js/max';
 import * as v from 'valibot';
-import { type ClassifiedCategory, classifiedCategories } from './categories.ts';
-import { piiKinds, type SpanKind, secretKinds } from './span.ts';
+import type { ClassifiedCategory } from './categories.ts';
+import { type CompiledDenylist, compileDenylist, type DenylistEntry } from './exact/denylist.ts';
+import { actions, type SafetyPolicySettings, safetyPolicySchema } from './policy-schema.ts';
+import { type SpanKind, secretKinds } from './span.ts';
 
-/** From harmless to severe. `flag` only reports; `redact` replaces what was found; `block` ends the text before it. */
-const actions = ['allow', 'flag', 'redact', 'block'] as const;
 export type Action = (typeof actions)[number];
 export type Direction = 'input' | 'output';
-
-const spanActionSchema = v.picklist(actions);
-/** A judgement about a window of text cannot be cut out of it: a classifier's categories have no `redact`. */
-const categoryActionSchema = v.picklist(['allow', 'flag', 'block']);
-const byDirection = <T extends v.GenericSchema>(schema: T) => v.strictObject({ input: schema, output: schema });
-const score = v.pipe(v.number(), v.minValue(0), v.maxValue(1));
-const optionalEntries = <K extends string, S extends v.GenericSchema>(keys: readonly K[], schema: S) =>
-  // valibot needs the keys as a literal object; Object.fromEntries loses them.
-  v.partial(v.strictObject(Object.fromEntries(keys.map((key) => [key, schema])) as Record<K, S>));
-
-const policySchema = v.strictObject({
-  /** Judge and report, but let everything pass. */
-  dryRun: v.optional(v.boolean(), false),
-  /**
-   * When the classifiers speak on a stream. `hold`: a window is released after its verdict. `cut`: text is released at once and the stream
-   * ends at a verdict, so that up to one window of it has been seen; after a window near the threshold the next ones are held. `off`: they do not.
-   */
-  streaming: v.optional(v.picklist(['hold', 'cut', 'off']), 'cut'),
-  /** Countries whose national phone numbers are recognised; international ones (`+49 ...`) always are. */
-  phoneCountries: v.optional(
-    v.array(v.pipe(v.string(), v.check(isSupportedCountry, 'not a country that libphonenumber knows: use ISO 3166 letters such as US'))),
-    () => ['US', 'GB'],
-  ),
-  pii: v.optional(
-    v.strictObject({
-      ...byDirection(spanActionSchema).entries,
-      kinds: v.optional(optionalEntries(piiKinds, byDirection(spanActionSchema))),
-    }),
-    {
-      input: 'flag',
-      output: 'flag',
-    },
-  ),
-  secrets: v.optional(
-    v.strictObject({
-      ...byDirection(spanActionSchema).entries,
-      kinds: v.optional(optionalEntries(secretKinds, byDirection(spanActionSchema))),
-    }),
-    { input: 'flag', output: 'redact' },
-  ),
-  /** Action for each denylist by name; lists that are not named here are blocked. */
-  denylists: v.optional(v.record(v.string(), byDirection(spanActionSchema)), {}),
-  /** Action and threshold for each category; a missing threshold is the one the model was calibrated for. */
-  categories: v.optional(
-    optionalEntries(classifiedCategories, v.strictObject({ ...byDirection(categoryActionSchema).entries, threshold: v.optional(score) })),
-    {},
-  ),
-});
-
-export type SafetyPolicySettings = v.InferOutput<typeof policySchema>;
 
 export interface SafetyPolicy {
   readonly settings: SafetyPolicySettings;
@@ -71,13 +20,42 @@ export interface SafetyPolicy {
 
 /** Checks a policy that was read from JSON. Throws an error that lists every problem with its path. */
 export function parseSafetyPolicy(value: unknown): SafetyPolicy {
-  const result = v.safeParse(policySchema, value);
+  const result = v.safeParse(safetyPolicySchema, value);
   if (!result.success) {
     const problems = result.issues.map((issue) => `${v.getDotPath(issue) ?? 'policy'}: ${issue.message}`);
     throw new Error(`Bad safety policy:\n- ${problems.join('\n- ')}`);
   }
-  const settings = result.output;
+  return nameSafetyPolicy(result.output);
+}
+
+/** Settings that have been checked, with their digest. */
+export function nameSafetyPolicy(settings: SafetyPolicySettings): SafetyPolicy {
   return { settings, digest: createHash('sha256').update(canonicalJson(settings)).digest('hex') };
+}
+
+/** The same policy as it judges tools' results: what is an attack there may be another matter than in a user's words. */
+export function policyForToolResults(policy: SafetyPolicy): SafetyPolicy {
+  const { categories, indirectInjection } = policy.settings;
+  if (indirectInjection === undefined) return policy;
+  const { action, threshold = categories.prompt_injection?.threshold } = indirectInjection;
+  const output = categories.prompt_injection?.output ?? 'flag';
+  const prompt_injection = { input: action, output, ...(threshold === undefined ? {} : { threshold }) };
+  return { ...policy, settings: { ...policy.settings, categories: { ...categories, prompt_injection } } };
+}
+
+/** The words that a policy brings with it. */
+export function compileDenylists({ denylists }: SafetyPolicySettings): readonly CompiledDenylist[] {
+  const read = (entry: string | { readonly text: string; readonly match?: DenylistEntry['match'] | undefined }): DenylistEntry =>
+    typeof entry === 'string' ? { text: entry } : { text: entry.text, ...(entry.match === undefined ? {} : { match: entry.match }) };
+  return Object.entries(denylists).flatMap(([name, { entries = [] }]) =>
+    entries.length === 0 ? [] : [compileDenylist(name, entries.map(read))],
+  );
+}
+
+/** Whether any value is hidden from the model and given back. */
+export function masksValues({ pii, secrets }: SafetyPolicySettings): boolean {
+  const sections = [pii, secrets, ...Object.values(pii.kinds ?? {}), ...Object.values(secrets.kinds ?? {})];
+  return sections.some((section) => section?.input === 'mask');
 }
 
 function canonicalJson(value: unknown): string {
@@ -105,6 +83,6 @@ export function actionForCategory(settings: SafetyPolicySettings, direction: Dir
 }
 
 /** The severer of two actions. */
-export function severer(a: Action, b: Action): Action {
+export function severer<Some extends Action>(a: Some, b: Some): Some {
   return actions.indexOf(a) >= actions.indexOf(b) ? a : b;
 }

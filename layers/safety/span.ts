@@ -26,3 +26,8 @@ export interface Span {
   /** Which rule found it: the vendor of a key, the country of an id, the list of a word. Never the text itself. */
   readonly rule: string;
 }
+
+/** What stands in place of a piece that was redacted. */
+export function labelFor(kind: SpanKind): string {
+  return `[${kind.toUpperCase()}]`;
+}

@@ -1,5 +1,6 @@
 import { type ClassifiedCategory, classifiedCategories, type Scores } from './categories.ts';
-import { type Action, actionForCategory, type Direction, type SafetyPolicySettings, severer } from './policy.ts';
+import { type Action, actionForCategory, type Direction, severer } from './policy.ts';
+import type { SafetyPolicySettings } from './policy-schema.ts';
 import type { Span } from './span.ts';
 
 /** A found piece with what the policy says about it. */

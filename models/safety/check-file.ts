@@ -4,7 +4,7 @@
  */
 import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
-import { type CheckedText, createSafetyFilter, type Direction, parseSafetyPolicy } from '../../layers/safety/index.ts';
+import { type CheckedText, compileDenylists, createSafetyFilter, type Direction, parseSafetyPolicy } from '../../layers/safety/index.ts';
 import { loadHeadsFromFile } from './load-heads.ts';
 
 const usage = 'Usage: npm run safety -- check FILE [--policy POLICY.json] [--direction input|output] [--json | --redact]';
@@ -29,7 +29,7 @@ function main(): number {
   const [command, file, ...rest] = positionals;
   if (command !== 'check' || file === undefined || rest.length > 0) throw new Error(usage);
   const policy = parseSafetyPolicy(values.policy === undefined ? {} : JSON.parse(readFileSync(values.policy, 'utf8')));
-  const filter = createSafetyFilter(policy, { classifier: loadHeadsFromFile() });
+  const filter = createSafetyFilter(policy, { classifier: loadHeadsFromFile(), denylists: compileDenylists(policy.settings) });
   const text = readFileSync(file === '-' ? 0 : file, 'utf8');
   const checked = filter.check(text, parseDirection(values.direction));
   process.stdout.write(

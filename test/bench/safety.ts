@@ -7,9 +7,9 @@
 import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { compileDenylist, createSafetyFilter, parseSafetyPolicy } from '../../layers/safety/index.ts';
+import { createMinilmClassifier } from '../../layers/safety/minilm-reviewer.ts';
 import { Embedder } from '../../models/local/embeddings/embedder.ts';
 import { loadHeadsFromFile } from '../../models/safety/load-heads.ts';
-import { createMinilmClassifier } from '../../models/safety/minilm/minilm-classifier.ts';
 import { reportClassifiers, reportReviewed } from './safety/classifier-figures.ts';
 import { createReport } from './safety/report.ts';
 import { reportRules } from './safety/rule-figures.ts';

@@ -35,8 +35,8 @@ interface CompiledEntry {
 const space = 32;
 const fewestSpacedLetters = 4;
 const longestSeparator = 3;
-const longestEntry = 256;
-const mostEntries = 100_000;
+export const longestEntry = 256;
+export const mostEntries = 100_000;
 const lettersAndDigits = /[\p{L}\p{N}]/u;
 /** Scripts that write words without spaces between them: no boundary to ask for. */
 const unspaced = /[\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}\p{Script=Thai}\p{Script=Lao}\p{Script=Khmer}\p{Script=Myanmar}]/u;
@@ -59,14 +59,25 @@ export function compileDenylist(name: string, entries: readonly DenylistEntry[])
   };
 }
 
-function compileEntry(name: string, entry: DenylistEntry, index: number): CompiledEntry {
+/** Whether a text can be an entry. */
+export function isDenylistEntry(text: string): boolean {
+  const { length } = foldEntry(text);
+  return length > 0 && length <= longestEntry;
+}
+
+function foldEntry(text: string): readonly number[] {
   const codes: number[] = [];
-  for (const character of entry.text.trim()) {
+  for (const character of text.trim()) {
     for (const code of foldCodePoint(character.codePointAt(0) ?? 0)) {
       const lower = lowerCase(code);
       if (lower !== space || codes.at(-1) !== space) codes.push(lower);
     }
   }
+  return codes;
+}
+
+function compileEntry(name: string, entry: DenylistEntry, index: number): CompiledEntry {
+  const codes = foldEntry(entry.text);
   if (codes.length === 0 || codes.length > longestEntry) {
     throw new RangeError(`Entry ${index} of denylist ${name} must have 1 to ${longestEntry} visible characters.`);
   }

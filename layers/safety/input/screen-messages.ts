@@ -34,14 +34,18 @@ export interface MessageVerdict {
   readonly isManyShot: boolean;
 }
 
-/** Uses the reviewers of the filter when it has any. Messages that were screened before may be left out: each is judged by itself. */
+/**
+ * Uses the reviewers of the filter when it has any. Messages that were screened before may be left out: each is judged by itself.
+ * @param toolFilter judges tools' results, where the policy has other rules for them (`policyForToolResults`)
+ */
 export async function screenMessages(
   filter: SafetyFilter,
   messages: readonly ScreenedMessage[],
   signal?: AbortSignal,
+  toolFilter: SafetyFilter = filter,
 ): Promise<ScreenedConversation> {
   const verdicts: MessageVerdict[] = [];
-  for (const message of messages) verdicts.push(await screenMessage(filter, message, signal));
+  for (const message of messages) verdicts.push(await screenMessage(message.role === 'tool' ? toolFilter : filter, message, signal));
   return {
     action: verdicts.reduce<Action>((action, { verdict }) => severer(action, verdict.action), 'allow'),
     messages: verdicts,
@@ -51,7 +55,7 @@ export async function screenMessages(
 
 async function screenMessage(filter: SafetyFilter, message: ScreenedMessage, signal: AbortSignal | undefined): Promise<MessageVerdict> {
   const { role, text } = message;
-  if (role === 'system') {
+  if (role === 'system' || !filter.policy.settings.judgedRoles.includes(role)) {
     const checked = filter.checkRules(text, 'input');
     return { role, ...checked, unwrapped: [], isIndirect: false, isManyShot: false };
   }

@@ -11,7 +11,7 @@ import { PrivateKeyTracker } from '../exact/private-key-tracker.ts';
 import type { Recogniser } from '../exact/run.ts';
 import { RunTracker } from '../exact/run-tracker.ts';
 import { type Action, actionForCategory, actionForSpan, type Direction, type SafetyPolicy, severer } from '../policy.ts';
-import { piiKinds, type SpanKind, secretKinds } from '../span.ts';
+import { labelFor, piiKinds, type SpanKind, secretKinds } from '../span.ts';
 import { FoldedText } from '../text/folded-text.ts';
 import type { WindowClassifier } from '../text-classifier.ts';
 import { actionForScores, type Finding, flaggedCategories, thresholdFor, type Verdict } from '../verdict.ts';
@@ -281,8 +281,3 @@ const isReplaced = (action: Action) => action === 'redact' || action === 'block'
 
 const logit = (probability: number) => Math.log((probability + 1e-9) / (1 - probability + 1e-9));
 const sigmoid = (odds: number) => 1 / (1 + Math.exp(-odds));
-
-/** What stands in place of a piece that was redacted. */
-function labelFor(kind: SpanKind): string {
-  return `[${kind.toUpperCase()}]`;
-}

@@ -7,10 +7,10 @@ import { existsSync } from 'node:fs';
 import { readFile, writeFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
 import { hashWord } from '../../../layers/safety/heads/features.ts';
+import { embeddingLength, longestSentence, type MinilmHead, minilmCategories } from '../../../layers/safety/minilm-reviewer.ts';
 import { Embedder } from '../../local/embeddings/embedder.ts';
 import { type Example, readExamples } from '../examples.ts';
 import { areaUnderCurve } from '../metrics.ts';
-import { embeddingLength, longestSentence, type MinilmHead, minilmCategories } from './minilm-classifier.ts';
 
 const { values } = parseArgs({
   options: { cache: { type: 'string', default: '.cache/safety' }, model: { type: 'string' }, folds: { type: 'boolean', default: false } },

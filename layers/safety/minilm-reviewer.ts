@@ -1,5 +1,5 @@
 import * as v from 'valibot';
-import type { TextClassifier } from '../../../layers/safety/index.ts';
+import type { TextClassifier } from './text-classifier.ts';
 
 /** Width of all-MiniLM-L6-v2. */
 export const embeddingLength = 384;
@@ -17,8 +17,8 @@ const headSchema = v.strictObject({
 });
 export type MinilmHead = v.InferOutput<typeof headSchema>;
 
-/** A sentence's embedding at unit length: `models/local/embeddings` has one. */
-export type EmbedSentence = (text: string) => Promise<Float32Array>;
+/** A sentence's embedding at unit length, from an endpoint or from `models/local/embeddings`. */
+export type EmbedSentence = (text: string, signal?: AbortSignal) => Promise<Float32Array>;
 
 /**
  * Linear heads over all-MiniLM-L6-v2 for what the n-gram heads leave undecided: hate without slurs, requests in other words. An embedding takes some
@@ -40,7 +40,7 @@ export function createMinilmClassifier(
     async classify(text, signal) {
       signal?.throwIfAborted();
       // The end of the text is the window; what comes before it is context.
-      const embedding = await embed(text.slice(-longestSentence));
+      const embedding = await embed(text.slice(-longestSentence), signal);
       return Object.fromEntries(
         parsed.map(({ category, bias, weights }) => {
           const logit = weights.reduce((sum, weight, unit) => sum + weight * (embedding[unit] ?? 0), bias);

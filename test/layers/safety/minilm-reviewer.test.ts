@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import { createMinilmClassifier, embeddingLength, longestSentence } from '../../../models/safety/minilm/minilm-classifier.ts';
+import { createMinilmClassifier } from '../../../layers/safety/index.ts';
+import { embeddingLength, longestSentence } from '../../../layers/safety/minilm-reviewer.ts';
 
 const heads = readFileSync(new URL('../../../models/safety/weights/minilm-heads.jsonl', import.meta.url), 'utf8');
 
