@@ -28,6 +28,12 @@ const ACKNOWLEDGED: readonly Acknowledged[] = [
     reason: 'Only the endpoints of its region read it; CloudTrail data events tell who else did, for whoever pays for them',
   },
   {
+    at: ['inference', 'Results'],
+    rules: ['S1'],
+    reason:
+      'SageMaker alone writes it and it keeps answers for a week; CloudTrail data events tell who reads it, for whoever pays for them',
+  },
+  {
     at: ['inference', 'Network/Vpc'],
     rules: ['VPC7'],
     reason: 'The network has no way out or in, and its containers are isolated by SageMaker: there is no flow to look at but S3',
@@ -53,6 +59,11 @@ const ACKNOWLEDGED: readonly Acknowledged[] = [
       'IAM5[Resource::{"Fn::GetStackOutput":{"StackName":"STACKS-weights-REGION","Region":"REGION","OutputName":"PublishOutputFnGetAttWeights79DEE8EFArn90ECC059"}}/PREFIX*]',
     ],
     reason: "A model's weights are the files below its prefix",
+  },
+  {
+    at: ['inference', 'ModelRole/DefaultPolicy'],
+    rules: ['IAM5[Resource::<Results25575328.Arn>/*]'],
+    reason: 'SageMaker names the answers of asynchronous endpoints itself',
   },
   {
     at: ['gateway', 'Role/DefaultPolicy'],

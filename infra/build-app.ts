@@ -41,6 +41,7 @@ export function buildApp(
       endpoints,
       weights: weights.bucket,
       key: weights.key,
+      digests: settings.containerDigests ?? {},
     });
     const gateway = new GatewayStack(app, gatewayStackName(settings, region), { ...place(region), settings, endpoints, bundlesFolder });
     const operations = new OperationsStack(app, `${name}-operations-${region}`, { ...place(region), settings, endpoints });

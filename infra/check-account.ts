@@ -1,6 +1,6 @@
 import type { Settings } from './config.ts';
+import type { EndpointPlan } from './endpoint-plan.ts';
 import { EDGE_REGION } from './names.ts';
-import type { EndpointPlan } from './plan-endpoints.ts';
 
 /** What `doctor` asks AWS. Each answers `undefined` for what is not there, and throws when AWS cannot be asked. */
 export interface AccountView {

@@ -5,6 +5,8 @@
 import * as v from 'valibot';
 import { PROFILES, type Profile } from './profiles.ts';
 
+const digest = v.pipe(v.string(), v.regex(/^sha256:[0-9a-f]{64}$/, 'must be sha256: and 64 hexadecimal digits'));
+
 const setting = {
   /** Begins the name of every stack, so that several installations live in one account. */
   name: v.pipe(v.string(), v.regex(/^[a-z][a-z0-9-]{1,20}$/, 'must be 2 to 21 of a-z, 0-9 and -, beginning with a letter')),
@@ -31,6 +33,8 @@ const setting = {
   gateway: v.optional(v.picklist(['event', 'web'], 'must be event or web')),
   /** In place of what the catalog names, for all models: where AWS lacks it, or for a try on a smaller one. */
   instanceType: v.optional(v.string('must be an instance type such as ml.g5.xlarge')),
+  /** Pins the containers' images (`npm run penstock -- doctor` tells the digests); without it AWS may renew what their tags stand for. */
+  containerDigests: v.optional(v.strictObject({ vllm: v.optional(digest), lmi: v.optional(digest) })),
   /** Who is told of alarms and of the budget. */
   alarmEmail: v.optional(v.pipe(v.string(), v.email('must be an e-mail address'))),
   /** In US dollars: at 80 % and 100 % of it, and when a forecast passes it, `alarmEmail` is told. */

@@ -1,6 +1,6 @@
 import { profileOf, type Settings } from './config.ts';
+import type { EndpointPlan } from './endpoint-plan.ts';
 import { EDGE_REGION } from './names.ts';
-import type { EndpointPlan } from './plan-endpoints.ts';
 
 const HOURS = 730;
 

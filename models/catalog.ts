@@ -26,7 +26,30 @@ const deploymentSchema = v.strictObject({
   instanceDollarsPerHour: v.optional(dollars),
   /** Copies that an instance has accelerators for; 1 when not given. */
   copiesPerInstance: v.optional(positiveInteger),
+  /** Machines to take in its place, in this order, when AWS has none of the first. */
+  fallbackInstanceTypes: v.optional(v.pipe(v.array(v.string()), v.minLength(1), v.maxLength(4, 'names four at most'))),
+  /** Sends prompts whose first bytes are equal to the same instance, for its prefix cache. Without it, a prompt goes where the fewest are. */
+  prefixAwareRouting: v.optional(v.strictObject({ prefixBytes: v.pipe(positiveInteger, v.minValue(1024), v.maxValue(65_536)) })),
+  /** A second endpoint with the same weights, `NAME-async`, that takes batches from a queue and has no instance while there are none. */
+  asynchronous: v.optional(v.strictObject({ maxInstances: positiveInteger })),
 });
+
+/** A LoRA adapter on another model of the catalog, whose copies serve it. */
+const adapterSchema = v.strictObject({
+  /** Id of the model that it was trained on. It has the same tokenizer and the same endpoint. */
+  base: v.pipe(v.string(), v.nonEmpty()),
+  /** Where its files lie in the weights bucket, packed (PEFT: adapter_config.json, adapter_model.safetensors). */
+  artifact: v.pipe(v.string(), v.regex(/^[\w./-]+\.tar\.gz$/, 'must be the key of a .tar.gz file')),
+  rank: positiveInteger,
+});
+
+/**
+ * What a target promises of an answer whose first tokens came from another call, here or elsewhere: the very tokens of an answer that was not
+ * interrupted (`identical`: the engine draws with a seed for each position, as ours does), the same at temperature 0 only (vLLM in float32), a
+ * valid answer with other words (`valid`: vLLM in bfloat16), or nothing: such a target is never asked to go on.
+ */
+export const CONTINUATIONS = ['identical', 'identical-at-temperature-0', 'valid', 'none'] as const;
+export type Continuation = (typeof CONTINUATIONS)[number];
 
 const targetSchema = v.strictObject({
   name: v.pipe(v.string(), v.nonEmpty()),
@@ -36,6 +59,8 @@ const targetSchema = v.strictObject({
   region: v.optional(v.pipe(v.string(), v.regex(/^[a-z]{2}(-[a-z]+)+-\d$/, 'must be a region such as eu-west-1'))),
   /** Share of the requests; 1 when not given, 0 for one that only stands by. */
   weight: v.optional(v.pipe(v.number(), v.minValue(0))),
+  /** `valid` when not given. */
+  continuation: v.optional(v.picklist(CONTINUATIONS)),
 });
 
 const servedModelSchema = v.strictObject({
@@ -64,6 +89,8 @@ const servedModelSchema = v.strictObject({
   /** What a million tokens cost the caller; without a price only tokens are counted. */
   price: v.optional(v.strictObject({ promptDollarsPerMillion: dollars, completionDollarsPerMillion: dollars })),
   deployment: v.optional(deploymentSchema),
+  /** In place of `deployment`. */
+  adapter: v.optional(adapterSchema),
 });
 
 /** A model that turns texts into vectors. Its endpoint has its tokenizer. */
@@ -128,6 +155,7 @@ export type ServedModel = Readonly<v.InferOutput<typeof servedModelSchema>>;
 export type EmbeddingModel = Readonly<v.InferOutput<typeof embeddingModelSchema>>;
 export type AnswerPipeline = Readonly<v.InferOutput<typeof answerPipelineSchema>>;
 export type ModelDeployment = Readonly<v.InferOutput<typeof deploymentSchema>>;
+export type ModelAdapter = Readonly<v.InferOutput<typeof adapterSchema>>;
 
 /** Checks a catalog that was read from a file: its generating models. Throws an error that lists every problem with its path. */
 export function parseCatalog(value: unknown): readonly ServedModel[] {

@@ -1,34 +1,27 @@
 import { Duration, Stack } from 'aws-cdk-lib';
-import {
-  AdjustmentType,
-  PredefinedMetric,
-  ScalableTarget,
-  ServiceNamespace,
-  StepScalingAction,
-  TargetTrackingScalingPolicy,
-} from 'aws-cdk-lib/aws-applicationautoscaling';
 import { Alarm, Metric, Stats, TreatMissingData } from 'aws-cdk-lib/aws-cloudwatch';
-import { ApplicationScalingAction } from 'aws-cdk-lib/aws-cloudwatch-actions';
 import type { IRole } from 'aws-cdk-lib/aws-iam';
 import type { IKey } from 'aws-cdk-lib/aws-kms';
 import type { Bucket } from 'aws-cdk-lib/aws-s3';
 import { CfnEndpoint, CfnEndpointConfig, CfnInferenceComponent, CfnModel } from 'aws-cdk-lib/aws-sagemaker';
 import { Construct } from 'constructs';
-import type { ComponentPlan, EndpointPlan } from '../plan-endpoints.ts';
-import { containerEnvironment, containerImage } from './model-container.ts';
+import { type AdapterPlan, type ComponentPlan, type EndpointPlan, instanceTypesOf } from '../endpoint-plan.ts';
+import { createAsyncEndpoint } from './async-endpoint.ts';
+import { type ContainerDigests, containerEnvironment, containerImage } from './model-container.ts';
 import type { ModelNetwork } from './model-network.ts';
+import { scaleCopies } from './scale-copies.ts';
+import { HEALTH_CHECKS, hostOn, VARIANT } from './variant.ts';
 
 export interface ModelEndpointProps {
   readonly plan: EndpointPlan;
   readonly weights: Bucket;
+  /** Where asynchronous endpoints put their answers; there is one when the catalog has such an endpoint. */
+  readonly results: Bucket | undefined;
   readonly key: IKey;
   readonly role: IRole;
   readonly network: ModelNetwork;
+  readonly digests: ContainerDigests;
 }
-
-const VARIANT = 'AllTraffic';
-/** Weights are large: downloading and loading them takes minutes. */
-const STARTUP_SECONDS = 900;
 
 /**
  * A SageMaker endpoint with one inference component for each model. Instances follow the components' copies, down to none:
@@ -49,14 +42,9 @@ export class ModelEndpoint extends Construct {
       enableNetworkIsolation: true,
       productionVariants: [
         {
-          variantName: VARIANT,
-          instanceType: plan.instanceType,
-          initialInstanceCount: 1,
-          inferenceAmiVersion: 'al2-ami-sagemaker-inference-gpu-3-1', // the driver that AWS's vLLM images ask for
-          containerStartupHealthCheckTimeoutInSeconds: STARTUP_SECONDS,
-          modelDataDownloadTimeoutInSeconds: STARTUP_SECONDS,
+          ...hostOn(instanceTypesOf(plan)),
           managedInstanceScaling: { status: 'ENABLED', minInstanceCount: 0, maxInstanceCount: most },
-          routingConfig: { routingStrategy: 'LEAST_OUTSTANDING_REQUESTS' },
+          routingConfig: routingOf(plan),
         },
       ],
     });
@@ -91,45 +79,28 @@ export class ModelEndpoint extends Construct {
   }
 
   #addComponent(component: ComponentPlan, failing: Alarm): void {
-    const { weights, role, plan, network } = this.#props;
+    const { plan } = this.#props;
     const { deployment } = component;
-    const stack = Stack.of(this);
     const scope = new Construct(this, component.name);
-    const model = new CfnModel(scope, 'Model', {
-      executionRoleArn: role.roleArn,
-      enableNetworkIsolation: true,
-      vpcConfig: { subnets: network.subnetIds, securityGroupIds: [network.securityGroupId] },
-      primaryContainer: {
-        image: containerImage(deployment.container, stack.region, stack.urlSuffix),
-        environment: containerEnvironment(component),
-        modelDataSource: {
-          s3DataSource: {
-            s3Uri: weights.s3UrlForObject(deployment.artifactPrefix),
-            s3DataType: 'S3Prefix',
-            compressionType: 'None',
-          },
-        },
+    const model = this.#createModel(scope, component);
+    const specification = {
+      modelName: model.attrModelName,
+      computeResourceRequirements: {
+        numberOfAcceleratorDevicesRequired: deployment.acceleratorCount,
+        minMemoryRequiredInMb: deployment.minMemoryMb,
       },
-    });
-    model.node.addDependency(role); // SageMaker looks into the bucket while it creates the model
+      startupParameters: HEALTH_CHECKS,
+      dataCacheConfig: { enableCaching: true },
+    };
+    const types = instanceTypesOf(plan);
     const served = new CfnInferenceComponent(scope, 'Component', {
       inferenceComponentName: component.name,
       endpointName: plan.name,
       variantName: VARIANT,
       // A deployment that cannot load its model fails; scaling in takes the copy away afterwards.
       runtimeConfig: { copyCount: Math.max(1, deployment.copies.min) },
-      specification: {
-        modelName: model.attrModelName,
-        computeResourceRequirements: {
-          numberOfAcceleratorDevicesRequired: deployment.acceleratorCount,
-          minMemoryRequiredInMb: deployment.minMemoryMb,
-        },
-        startupParameters: {
-          containerStartupHealthCheckTimeoutInSeconds: STARTUP_SECONDS,
-          modelDataDownloadTimeoutInSeconds: STARTUP_SECONDS,
-        },
-        dataCacheConfig: { enableCaching: true },
-      },
+      // A component says what it needs of each type of the pool.
+      ...(types.length === 1 ? { specification } : { specifications: types.map((instanceType) => ({ ...specification, instanceType })) }),
       deploymentConfig: {
         rollingUpdatePolicy: { maximumBatchSize: { type: 'COPY_COUNT', value: 1 }, waitIntervalInSeconds: 60 },
         autoRollbackConfiguration: { alarms: [{ alarmName: failing.alarmName }] },
@@ -137,45 +108,53 @@ export class ModelEndpoint extends Construct {
     });
     served.addResourceDependency(this.#endpoint);
     scaleCopies(scope, served, component);
+    for (const adapter of component.adapters) this.#addAdapter(scope, adapter, component, served);
+    const { results } = this.#props;
+    if (deployment.asynchronous !== undefined && results !== undefined) {
+      createAsyncEndpoint(scope, { ...this.#props, results, component, model, maxInstances: deployment.asynchronous.maxInstances });
+    }
+  }
+
+  #createModel(scope: Construct, component: ComponentPlan): CfnModel {
+    const { weights, role, network, digests } = this.#props;
+    const { container, artifactPrefix } = component.deployment;
+    const { region, urlSuffix } = Stack.of(this);
+    const model = new CfnModel(scope, 'Model', {
+      executionRoleArn: role.roleArn,
+      enableNetworkIsolation: true,
+      vpcConfig: { subnets: network.subnetIds, securityGroupIds: [network.securityGroupId] },
+      primaryContainer: {
+        image: containerImage(container, region, urlSuffix, digests),
+        environment: containerEnvironment(component),
+        modelDataSource: {
+          s3DataSource: { s3Uri: weights.s3UrlForObject(artifactPrefix), s3DataType: 'S3Prefix', compressionType: 'None' },
+        },
+      },
+    });
+    model.node.addDependency(role); // SageMaker looks into the bucket while it creates the model
+    return model;
+  }
+
+  /** It needs nothing of its own: the base's copies load it. */
+  #addAdapter(scope: Construct, { name, adapter }: AdapterPlan, base: ComponentPlan, served: CfnInferenceComponent): void {
+    const component = new CfnInferenceComponent(scope, name, {
+      inferenceComponentName: name,
+      endpointName: this.#props.plan.name,
+      specification: {
+        baseInferenceComponentName: base.name,
+        container: { artifactUrl: this.#props.weights.s3UrlForObject(adapter.artifact) },
+      },
+    });
+    component.addResourceDependency(served);
   }
 }
 
-/** Copies follow the requests in flight, and a request that finds no copy starts the first. */
-function scaleCopies(scope: Construct, served: CfnInferenceComponent, { name, deployment }: ComponentPlan): void {
-  const target = new ScalableTarget(scope, 'Copies', {
-    serviceNamespace: ServiceNamespace.SAGEMAKER,
-    resourceId: `inference-component/${name}`,
-    scalableDimension: 'sagemaker:inference-component:DesiredCopyCount',
-    minCapacity: deployment.copies.min,
-    maxCapacity: deployment.copies.max,
-  });
-  target.node.addDependency(served);
-  new TargetTrackingScalingPolicy(scope, 'FollowConcurrency', {
-    scalingTarget: target,
-    predefinedMetric: PredefinedMetric.SAGEMAKER_INFERENCE_COMPONENT_CONCURRENT_REQUESTS_PER_COPY_HIGH_RESOLUTION,
-    targetValue: deployment.concurrencyPerCopy * 0.75, // room for what comes while another copy loads
-    scaleInCooldown: Duration.minutes(5),
-    scaleOutCooldown: Duration.minutes(1),
-  });
-  if (deployment.copies.min > 0) return;
-  // Tracking has nothing to measure while there is no copy: only failed calls tell that somebody waits.
-  const leaveZero = new StepScalingAction(scope, 'LeaveZero', {
-    scalingTarget: target,
-    adjustmentType: AdjustmentType.CHANGE_IN_CAPACITY,
-    cooldown: Duration.minutes(1),
-  });
-  leaveZero.addAdjustment({ adjustment: 1, lowerBound: 0 });
-  new Alarm(scope, 'NobodyServes', {
-    alarmDescription: `Requests for ${name} found no copy, so one is started. Runbook: docs/operations.md#nobodyserves`,
-    metric: new Metric({
-      namespace: 'AWS/SageMaker',
-      metricName: 'NoCapacityInvocationFailures',
-      dimensionsMap: { InferenceComponentName: name },
-      statistic: Stats.MAXIMUM,
-      period: Duration.seconds(30),
-    }),
-    threshold: 1,
-    evaluationPeriods: 1,
-    treatMissingData: TreatMissingData.NOT_BREACHING,
-  }).addAlarmAction(new ApplicationScalingAction(leaveZero));
+/** AWS compares the beginning of the request's body, which is that of the prompt's token ids. */
+function routingOf({ prefixAwareRouting, components }: EndpointPlan): CfnEndpointConfig.RoutingConfigProperty {
+  if (prefixAwareRouting === undefined) return { routingStrategy: 'LEAST_OUTSTANDING_REQUESTS' };
+  const concurrencyThreshold = Math.min(1024, ...components.map(({ deployment }) => deployment.concurrencyPerCopy));
+  return {
+    routingStrategy: 'PREFIX_AWARE',
+    prefixAwareRoutingConfig: { prefixLength: prefixAwareRouting.prefixBytes, concurrencyThreshold },
+  };
 }

@@ -21,8 +21,8 @@ import {
 import { LogGroup } from 'aws-cdk-lib/aws-logs';
 import type { Construct } from 'constructs';
 import { profileOf, type Settings } from '../config.ts';
+import { componentNames, type EndpointPlan } from '../endpoint-plan.ts';
 import { firstApiKeyName, GATEWAY_DOMAIN_OUTPUT, gatewayName, LIVE, originSecretName, tableName } from '../names.ts';
-import type { EndpointPlan } from '../plan-endpoints.ts';
 import { projectPath } from '../project-path.ts';
 
 export interface GatewayStackProps extends StackProps {
@@ -147,9 +147,9 @@ export class GatewayStack extends Stack {
   /** Exactly the endpoints and components that the catalog routes to. */
   #endpointArns(endpoints: readonly EndpointPlan[]): string[] {
     const arn = (resource: string, resourceName: string) => this.formatArn({ service: 'sagemaker', resource, resourceName });
-    return endpoints.flatMap(({ name, components }) => [
-      arn('endpoint', name),
-      ...components.map((component) => arn('inference-component', component.name)),
+    return endpoints.flatMap((plan) => [
+      arn('endpoint', plan.name),
+      ...componentNames(plan).map((name) => arn('inference-component', name)),
     ]);
   }
 

@@ -1,12 +1,12 @@
-import { Stack, type StackProps } from 'aws-cdk-lib';
+import { Duration, RemovalPolicy, Stack, type StackProps } from 'aws-cdk-lib';
 import { PolicyStatement, Role, ServicePrincipal } from 'aws-cdk-lib/aws-iam';
 import type { Key } from 'aws-cdk-lib/aws-kms';
-import type { Bucket } from 'aws-cdk-lib/aws-s3';
+import { BlockPublicAccess, Bucket, BucketEncryption } from 'aws-cdk-lib/aws-s3';
 import type { Construct } from 'constructs';
-import { containerRepositories } from '../constructs/model-container.ts';
+import { type ContainerDigests, containerRepositories } from '../constructs/model-container.ts';
 import { ModelEndpoint } from '../constructs/model-endpoint.ts';
 import { ModelNetwork } from '../constructs/model-network.ts';
-import type { EndpointPlan } from '../plan-endpoints.ts';
+import type { EndpointPlan } from '../endpoint-plan.ts';
 
 export interface InferenceStackProps extends StackProps {
   readonly endpoints: readonly EndpointPlan[];
@@ -14,11 +14,12 @@ export interface InferenceStackProps extends StackProps {
   readonly weights: Bucket;
   /** Encrypts them, and the storage of endpoints. */
   readonly key: Key;
+  readonly digests: ContainerDigests;
 }
 
 /** Where answers are generated: the GPU endpoints of one region. */
 export class InferenceStack extends Stack {
-  constructor(scope: Construct, id: string, { endpoints, weights, key, ...props }: InferenceStackProps) {
+  constructor(scope: Construct, id: string, { endpoints, weights, key, digests, ...props }: InferenceStackProps) {
     super(scope, id, { ...props, description: 'Penstock: SageMaker endpoints' });
     const role = new Role(this, 'ModelRole', {
       description: 'Reads weights and pulls the container image of Penstock endpoints',
@@ -27,7 +28,12 @@ export class InferenceStack extends Stack {
     role.addToPolicy(new PolicyStatement({ actions: ['s3:ListBucket'], resources: [weights.bucketArn] }));
     for (const { components } of endpoints) {
       const prefixes = components.map(({ deployment }) => weights.arnForObjects(`${deployment.artifactPrefix}*`));
-      role.addToPolicy(new PolicyStatement({ actions: ['s3:GetObject'], resources: prefixes }));
+      const artifacts = components.flatMap(({ adapters }) => adapters.map(({ adapter }) => weights.arnForObjects(adapter.artifact)));
+      role.addToPolicy(new PolicyStatement({ actions: ['s3:GetObject'], resources: [...prefixes, ...artifacts] }));
+    }
+    const results = this.#createResults(endpoints, key);
+    if (results !== undefined) {
+      role.addToPolicy(new PolicyStatement({ actions: ['s3:PutObject'], resources: [results.arnForObjects('*')] }));
     }
     role.addToPolicy(new PolicyStatement({ actions: ['kms:Decrypt', 'kms:GenerateDataKey', 'kms:CreateGrant'], resources: [key.keyArn] }));
     role.addToPolicy(
@@ -73,7 +79,22 @@ export class InferenceStack extends Stack {
     );
     const network = new ModelNetwork(this, 'Network');
     for (const endpoint of endpoints) {
-      new ModelEndpoint(this, endpoint.name, { plan: endpoint, weights, key, role, network });
+      new ModelEndpoint(this, endpoint.name, { plan: endpoint, weights, results, key, role, network, digests });
     }
+  }
+
+  /** Answers of asynchronous endpoints, until whoever asked has fetched them. */
+  #createResults(endpoints: readonly EndpointPlan[], key: Key): Bucket | undefined {
+    const isNeeded = endpoints.some(({ components }) => components.some(({ deployment }) => deployment.asynchronous !== undefined));
+    if (!isNeeded) return undefined;
+    return new Bucket(this, 'Results', {
+      encryption: BucketEncryption.KMS,
+      encryptionKey: key,
+      bucketKeyEnabled: true,
+      blockPublicAccess: BlockPublicAccess.BLOCK_ALL,
+      enforceSSL: true,
+      removalPolicy: RemovalPolicy.RETAIN,
+      lifecycleRules: [{ expiration: Duration.days(7), abortIncompleteMultipartUploadAfter: Duration.days(1) }],
+    });
   }
 }

@@ -17,8 +17,8 @@ import { Topic } from 'aws-cdk-lib/aws-sns';
 import { EmailSubscription } from 'aws-cdk-lib/aws-sns-subscriptions';
 import type { Construct } from 'constructs';
 import type { Settings } from '../config.ts';
+import type { EndpointPlan } from '../endpoint-plan.ts';
 import { gatewayName, LIVE, tableName } from '../names.ts';
-import type { EndpointPlan } from '../plan-endpoints.ts';
 
 export interface OperationsStackProps extends StackProps {
   readonly settings: Settings;
