@@ -53,7 +53,7 @@ function reasonFor(name: string, message: string, fields: Readonly<Record<string
     case 'TooManyRequestsException':
       return 'throttled';
     case 'ModelStreamError':
-      return fields['ErrorCode'] === 'ModelInvocationTimeExceeded' ? 'stalled' : 'broken';
+      return fields['ErrorCode'] === 'ModelInvocationTimeExceeded' ? 'time-exceeded' : 'broken';
     case 'InternalStreamFailure':
       return 'broken';
     default:

@@ -2,6 +2,7 @@ import { Hono } from 'hono';
 import { cors } from 'hono/cors';
 import type { GatewayConfig } from './config.ts';
 import { DrainingError, GatewayError, MethodNotAllowedError, RouteNotFoundError } from './errors.ts';
+import { startRecovery } from './generation/recovery.ts';
 import { createRoom } from './generation/room.ts';
 import { authenticate, requireScope } from './middleware/authenticate.ts';
 import { limitBody } from './middleware/limit-body.ts';
@@ -15,6 +16,7 @@ import { chatCompletions } from './routes/chat-completions.ts';
 import { classify } from './routes/classify.ts';
 import { createClientSecret, revokeClientSecret } from './routes/client-secrets.ts';
 import { completions } from './routes/completions.ts';
+import { createContinuer } from './routes/continue-answer.ts';
 import {
   addConversationItems,
   createConversation,
@@ -64,6 +66,9 @@ export function createApp(services: Services, config: GatewayConfig, isDraining:
   const app: App = new Hono<{ Variables: RequestVariables }>();
 
   const room = createRoom(services, config);
+  const goOn = createContinuer(room);
+  room.logs.goOnWith(goOn);
+  if (config.recovers) startRecovery(room, goOn);
   const priors = new PriorCache();
 
   app.use(requestId(services.ids, services.clock));
@@ -119,7 +124,7 @@ export function createApp(services: Services, config: GatewayConfig, isDraining:
   app.get('/v1/responses/:id', (c) => getResponse(c, room));
   app.delete('/v1/responses/:id', (c) => deleteResponse(c, room));
   app.post('/v1/responses/:id/cancel', (c) => cancelResponse(c, room));
-  app.get('/v1/responses/:id/input_items', async (c) => c.json(await listInputItems(c, services)));
+  app.get('/v1/responses/:id/input_items', async (c) => c.json(await listInputItems(c, room)));
   app.post('/v1/conversations', async (c) => c.json(await createConversation(c, services)));
   app.get('/v1/conversations/:id', async (c) => c.json(await getConversation(c, services)));
   app.post('/v1/conversations/:id', async (c) => c.json(await updateConversation(c, services)));

@@ -17,6 +17,7 @@ import {
 } from '../../models/catalog.ts';
 import type { OidcSettings } from './client-tokens/oidc-users.ts';
 import { RUNNER_LEASE_MS } from './generation/runner.ts';
+import type { RetryBudgetLimits } from './routing/retry-budget.ts';
 
 /** What every entry reads. */
 export interface GatewayConfig {
@@ -47,12 +48,20 @@ export interface GatewayConfig {
     | { readonly kind: 'memory' };
   /** Places in line while a model starts. */
   readonly queue: { readonly maxWaiting: number; readonly maxWaitMs: number; readonly probeMs: number };
-  /** `hedgeAfterMs`: after so long without a first token another target is asked too; 0 for never. */
-  readonly retry: { readonly maxFailures: number; readonly canWait: boolean; readonly hedgeAfterMs: number };
+  readonly retry: {
+    readonly maxFailures: number;
+    readonly canWait: boolean;
+    /** After so long without a first token another target is asked too; 0 for never. */
+    readonly hedgeAfterMs: number;
+    /** Over all requests of a model. */
+    readonly budget: RetryBudgetLimits;
+  };
   /** How long the answer to a deterministic request is given again to the same key; 0 for never. */
   readonly cacheSeconds: number;
-  /** How long a gateway process may be silent until others settle what it held. */
+  /** How long a gateway process may be silent until others go on with what it made, or settle what it held. */
   readonly runnerLeaseMs: number;
+  /** Looks for such work by itself: never so in a function, which stands still between requests. */
+  readonly recovers: boolean;
   readonly tokenLog: {
     /** Keep every answer, only those that ask for it (a lease, an Idempotency-Key), or none. */
     readonly keep: 'always' | 'asked' | 'never';
@@ -97,6 +106,7 @@ export const ENVIRONMENT = {
   PENSTOCK_DATA: 'folder of the SQLite file, or `memory` for none; default: penstock below the folder for state of the user',
   MAX_WAITING: 'requests that may wait for a model that starts, 0 to refuse them at once; default 100',
   MAX_RETRIES: 'failed endpoint calls in a row that are tried again, before and after the first token; default 3',
+  RETRY_PERCENT: 'most retries for each hundred requests of a model (10 a second are free on top), 0 to tell every failure; default 20',
   HEDGE_AFTER_MS: 'after so long without a first token another target of the model is asked too, 0 for never; default 0',
   MAX_WAIT_SECONDS: 'how long each of them waits; default 300',
   KEEP_ANSWERS: 'which answers can be read again: always, asked (a lease or an Idempotency-Key) or never; default always, in Lambda asked',
@@ -184,6 +194,7 @@ export function loadServerConfig(env: Environment = process.env): ServerConfig {
       keep: 'always',
       batchMs: 50,
       seesDisconnects: true,
+      recovers: true,
       store: { kind: 'sqlite', file: join(stateFolder(read), 'penstock.sqlite') },
     }),
     apiKeyHashes: developmentKey === undefined ? hashes : [sha256(developmentKey)],
@@ -198,10 +209,11 @@ interface Defaults {
   readonly keep: GatewayConfig['tokenLog']['keep'];
   readonly batchMs: number;
   readonly seesDisconnects: boolean;
+  readonly recovers: boolean;
   readonly store: GatewayConfig['store'];
 }
 
-const LAMBDA_DEFAULTS: Defaults = { keep: 'asked', batchMs: 250, seesDisconnects: false, store: { kind: 'memory' } };
+const LAMBDA_DEFAULTS: Defaults = { keep: 'asked', batchMs: 250, seesDisconnects: false, recovers: false, store: { kind: 'memory' } };
 
 function readOidc(read: Reader): OidcSettings | undefined {
   const issuer = read.env['OIDC_ISSUER'];
@@ -234,6 +246,7 @@ function readGateway(read: Reader, defaults: Defaults): Omit<GatewayConfig, 'api
       maxFailures: read.integer('MAX_RETRIES', 3, 0, 100),
       canWait: read.env['MAX_WAITING'] !== '0',
       hedgeAfterMs: read.integer('HEDGE_AFTER_MS', 0, 0, 600_000),
+      budget: { percent: read.integer('RETRY_PERCENT', 20, 0, 100), perSecond: 10 },
     },
     tokenLog: {
       keep: read.choice('KEEP_ANSWERS', defaults.keep, ['always', 'asked', 'never']),
@@ -242,6 +255,7 @@ function readGateway(read: Reader, defaults: Defaults): Omit<GatewayConfig, 'api
     },
     keepAliveMs: read.integer('KEEP_ALIVE_SECONDS', 5, 1, 3_600) * 1000,
     seesDisconnects: defaults.seesDisconnects,
+    recovers: defaults.recovers,
     ...readCatalog(read),
     tokenizersFolder: read.env['PENSTOCK_TOKENIZERS'] ?? new URL('../../models/tokenizers', import.meta.url).pathname,
     encodingsFolder: read.env['PENSTOCK_ENCODINGS'] ?? new URL('../../dist/tokenizers', import.meta.url).pathname,

@@ -101,6 +101,18 @@ export class ContentBlockedError extends InvalidRequestError {
   }
 }
 
+/** A policy wants a text judged and what judges it did not answer: it does not pass unjudged. */
+export class SafetyUnavailableError extends GatewayError {
+  override readonly name = 'SafetyUnavailableError';
+  override readonly status = 503;
+  override readonly type = 'server_error';
+  override readonly code = 'safety_unavailable';
+  override readonly retryAfterSeconds = 5;
+  constructor(options: { cause?: unknown } = {}) {
+    super('The safety check that your policy asks for is not available. Try again in 5 s.', options);
+  }
+}
+
 /** Missing or wrong API key. */
 export class AuthenticationError extends GatewayError {
   override readonly name: string = 'AuthenticationError';
@@ -122,10 +134,15 @@ export class EndpointUnavailableError extends GatewayError {
     super(describeFailure(reason, endpointName), options.cause === undefined ? undefined : { cause: options.cause });
     this.reason = reason;
     const overloaded = reason === 'throttled' || reason === 'queue-full';
-    this.status = overloaded ? 429 : reason === 'broken' || reason === 'stalled' || reason === 'model-error' ? 502 : 503;
+    this.status = overloaded ? 429 : isFault(reason) ? 502 : 503;
     this.code = overloaded ? 'endpoint_overloaded' : this.status === 502 ? 'endpoint_failed' : 'endpoint_unavailable';
     this.retryAfterSeconds = options.retryAfterSeconds ?? (this.status === 502 ? undefined : overloaded ? 1 : 10);
   }
+}
+
+/** The endpoint did not do its work, rather than not take it. */
+function isFault(reason: EndpointFailure): boolean {
+  return reason === 'broken' || reason === 'stalled' || reason === 'time-exceeded' || reason === 'model-error';
 }
 
 export type EndpointFailure =
@@ -136,7 +153,9 @@ export type EndpointFailure =
   | 'unreachable'
   | 'model-error'
   | 'broken'
-  | 'stalled';
+  | 'stalled'
+  /** The answer took longer than SageMaker lets a stream take. */
+  | 'time-exceeded';
 
 function describeFailure(reason: EndpointFailure, endpointName: string): string {
   switch (reason) {
@@ -152,6 +171,7 @@ function describeFailure(reason: EndpointFailure, endpointName: string): string 
     case 'model-error':
     case 'broken':
     case 'stalled':
+    case 'time-exceeded':
       return `The model's endpoint ${endpointName} failed while it worked on this request. Try again.`;
   }
 }
@@ -303,4 +323,9 @@ export class GenerationLostError extends GatewayError {
   constructor() {
     super('The gateway process that worked on this generation stopped before it was whole. Send the request again.');
   }
+}
+
+/** This process was silent for so long that another one went on with its work. Nobody is told: whoever reads is sent there. */
+export class TakenOverError extends Error {
+  override readonly name = 'TakenOverError';
 }

@@ -16,7 +16,6 @@ import { createSageMakerEndpoint } from '../drivers/sagemaker-endpoint.ts';
 import { createSqliteTable } from '../drivers/sqlite-table.ts';
 import { createApp } from './app.ts';
 import { ENVIRONMENT, type GatewayConfig, loadServerConfig } from './config.ts';
-import { startRecovery } from './generation/recovery.ts';
 import { sendAtOnce } from './send-at-once.ts';
 import { loadServedModels } from './served-models.ts';
 import type { Table } from './services/table.ts';
@@ -50,7 +49,6 @@ async function start(): Promise<void> {
     log,
     classifier: await loadSafetyClassifier(config.safetyWeightsFile),
   };
-  startRecovery(services, config);
   let draining = false;
   const app = createApp(services, config, () => draining);
   const server = serve({ fetch: sendAtOnce((request) => app.fetch(request)), hostname: config.host, port: config.port }, (address) => {

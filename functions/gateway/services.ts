@@ -3,7 +3,7 @@
  * among the drivers, and `test/contracts` has one suite for each port that every driver runs.
  */
 
-import type { WindowClassifier } from '../../layers/safety/index.ts';
+import type { SafetyPolicy, WindowClassifier } from '../../layers/safety/index.ts';
 import type { Tokenizer } from '../../layers/tokenizer/index.ts';
 import type { ServedModels } from './served-models.ts';
 import type { Table } from './services/table.ts';
@@ -25,6 +25,8 @@ export interface EndpointRequest {
   /** Passed on as `X-Request-Id`, so that the container's log and ours name the same request. */
   readonly requestId: string;
   readonly promptTokenIds: readonly number[];
+  /** Names, without telling who or what it is, the session that it belongs to: a hint for what routes behind the endpoint's name. */
+  readonly sessionId?: string;
   readonly maxTokens: number;
   readonly stopTokenIds: readonly number[];
   readonly sampling: SamplingOptions;
@@ -138,6 +140,12 @@ export interface Ids {
   create(prefix: string): string;
 }
 
+/** A safety policy that somebody edits while the gateway runs. */
+export interface PolicyFile {
+  /** The policy as it stands. @throws while there has never been one that can be used. */
+  read(): Promise<SafetyPolicy | undefined>;
+}
+
 /** Everything that the gateway needs from outside. The entries build it; only `app.ts` and `run-generation.ts` see it whole. */
 export interface Services {
   readonly models: ServedModels;
@@ -148,6 +156,8 @@ export interface Services {
   readonly encodings?: Encodings;
   /** Scores texts for safety policies and moderations. */
   readonly classifier: WindowClassifier;
+  /** The policy of those who have none of their own; none where no file is set. */
+  readonly policyFile?: PolicyFile | undefined;
   readonly clock: Clock;
   readonly ids: Ids;
   readonly log: Log;

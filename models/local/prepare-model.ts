@@ -39,7 +39,9 @@ export async function prepareModel(
   });
   const served = settings.ggufFile === undefined ? describeDefault(folder) : await describeFile(settings.ggufFile, model, folder);
   const contextLength = Math.min(served.contextLength, model.config.contextLength, settings.contextLength ?? Number.POSITIVE_INFINITY);
-  return { folder, tokenizersFolder: modelsFolder, catalog: [{ ...served, contextLength }] };
+  // Our engine draws each position with a seed of its own.
+  const endpoint = { ...served.endpoint, continuation: 'identical' } as const;
+  return { folder, tokenizersFolder: modelsFolder, catalog: [{ ...served, contextLength, endpoint }] };
 }
 
 /** A folder that an earlier version of Penstock made may hold a vocabulary that this one reads no more, or compiles otherwise. */

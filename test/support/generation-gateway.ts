@@ -5,7 +5,6 @@ import { createRandomIds } from '../../functions/drivers/random-ids.ts';
 import { loadSafetyClassifier } from '../../functions/drivers/safety-classifier-file.ts';
 import { type App, createApp } from '../../functions/gateway/app.ts';
 import { type GatewayConfig, loadConfig } from '../../functions/gateway/config.ts';
-import { startRecovery } from '../../functions/gateway/generation/recovery.ts';
 import { loadServedModels } from '../../functions/gateway/served-models.ts';
 import type { Table } from '../../functions/gateway/services/table.ts';
 import type { Clock, Endpoint } from '../../functions/gateway/services.ts';
@@ -55,6 +54,7 @@ export async function createGenerationApp(
     queue: { maxWaiting: 100, maxWaitMs: 20_000, probeMs: 20 },
     tokenLog: { keep: 'always', batchMs: 5, retentionSeconds: 3_600 },
     seesDisconnects: true,
+    recovers: options.recovers ?? false,
     ...options.config,
   };
   const models = await loadServedModels(catalog, createFolderTokenizerFiles(config.tokenizersFolder));
@@ -63,7 +63,6 @@ export async function createGenerationApp(
   const log = { write: (level: string, event: string, fields: object = {}) => logged.push({ level, event, fields }) };
   const classifier = await loadSafetyClassifier(config.safetyWeightsFile);
   const services = { models, endpoint, table, classifier, clock, ids: createRandomIds(), log };
-  if (options.recovers === true) startRecovery(services, config);
   return { app: createApp(services, config), table, logged };
 }
 

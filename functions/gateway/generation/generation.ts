@@ -3,14 +3,16 @@
  * request, however many choices it has.
  */
 import type { ModelDeployment } from '../../../models/catalog.ts';
-import { EndpointUnavailableError, GatewayError, GenerationCancelledError } from '../errors.ts';
+import { EndpointUnavailableError } from '../errors.ts';
 import type { Caller } from '../keys/caller.ts';
 import type { RateLimits } from '../keys/limit-answers.ts';
-import { costOf, type Hold, type Meters, type Price } from '../keys/meters.ts';
-import { chooseTarget, type WeightedTarget } from '../routing/choose-target.ts';
+import type { Hold, Meters } from '../keys/meters.ts';
+import { chooseTarget, type WeightedTarget, withoutRouting } from '../routing/choose-target.ts';
 import { hedgeFirstEvent } from '../routing/hedge-first-event.ts';
+import type { RetryBudget } from '../routing/retry-budget.ts';
 import { nameOf, type TargetHealth } from '../routing/target-health.ts';
 import type { Clock, Endpoint, EndpointEvent, EndpointRequest, EndpointTarget, Log } from '../services.ts';
+import { classify, isAbort, isTimeLimit, outcomeOf } from './call-failure.ts';
 import { type CallOutcome, CallRecord } from './call-record.ts';
 import type { CapacityQueue, Ticket } from './capacity-queue.ts';
 import type { Ledger } from './ledger.ts';
@@ -22,11 +24,14 @@ import {
   type FinalPhase,
   type GenerationState,
   isFinal,
+  isGoodStretch,
   type GenerationEvent as MachineEvent,
   type Phase,
   step,
 } from './machine.ts';
 import { ownCostOf } from './own-cost.ts';
+import { pause } from './pause.ts';
+import { settleGeneration } from './settle-generation.ts';
 import type { VerdictTally } from './verdicts.ts';
 
 /** What every generation of this process shares. */
@@ -36,6 +41,7 @@ export interface GenerationRoom {
   readonly ledger: Ledger;
   readonly health: TargetHealth;
   readonly queue: CapacityQueue;
+  readonly retries: RetryBudget;
   readonly clock: Clock;
   readonly log: Log;
   readonly config: { readonly retry: { readonly maxFailures: number; readonly canWait: boolean; readonly hedgeAfterMs: number } };
@@ -47,10 +53,8 @@ export interface GenerationPlan {
   readonly modelId: string;
   readonly caller: Caller;
   readonly targets: readonly WeightedTarget[];
-  readonly price: Price;
-  /** The own instances that it runs on. */
+  /** How the model is deployed: what an instance costs. */
   readonly deployment: ModelDeployment | undefined;
-  /** What is found in its prompts and its answer. */
   readonly verdicts: VerdictTally;
   /** Each prompt's tokens, counted once, however many choices it has. */
   readonly promptTokens: number;
@@ -60,7 +64,19 @@ export interface GenerationPlan {
   readonly isCapped: boolean;
   readonly canContinue: boolean;
   readonly stopTokenIds: readonly number[];
+  /** Hands tokens on one by one, however many an endpoint sends at once: whoever makes the same answer again then has the same events. */
+  readonly isOneByOne: boolean;
+  /** What another process had of it. */
+  readonly before?: GenerationProgress;
   readonly leave: () => void;
+}
+
+/** How far a generation has come. */
+export interface GenerationProgress {
+  readonly attempts: number;
+  /** Each choice's ids. */
+  readonly tokenIds: readonly (readonly number[])[];
+  readonly firstTokenAt: number | undefined;
 }
 
 /** One choice's request without what changes from call to call. */
@@ -84,6 +100,7 @@ export class Generation {
   #firstTokenAt: number | undefined;
   #cachedPromptTokens = 0;
   #waitedInLine = false;
+  #isTakenOver = false;
   readonly #failedTargets: EndpointTarget[] = [];
   /** Choices that their reader left, because it had enough or because something broke: the end of the whole tells. */
   readonly #left = new Set<number>();
@@ -96,8 +113,14 @@ export class Generation {
     this.#plan = plan;
     this.#hold = plan.hold;
     this.#ticket = room.queue.ticket(plan.modelId, plan.caller.priority);
-    this.#emitted = plan.maxTokens.map(() => []);
+    const { before } = plan;
+    this.#emitted = plan.maxTokens.map((_, choice) => [...(before?.tokenIds[choice] ?? [])]);
+    this.#firstTokenAt = before?.firstTokenAt;
     this.#state = beginGeneration({
+      before: before && {
+        attempts: before.attempts,
+        choices: this.#emitted.map((ids) => ({ emitted: ids.length, sawStopToken: this.#endsAnswer(ids) })),
+      },
       maxTokens: plan.maxTokens,
       heldTokens: plan.hold.completionTokens,
       policy: {
@@ -116,6 +139,25 @@ export class Generation {
 
   get completionTokens(): number {
     return emittedTokens(this.#state);
+  }
+
+  /** What was set aside when it was admitted. */
+  get hold(): Hold {
+    return this.#plan.hold;
+  }
+
+  get isCapped(): boolean {
+    return this.#plan.isCapped;
+  }
+
+  /** What another process needs to know to go on from here. */
+  get progress(): GenerationProgress {
+    return { attempts: this.#state.attempts, tokenIds: this.#emitted, firstTokenAt: this.#firstTokenAt };
+  }
+
+  /** Another process goes on with it, and settles. */
+  takenOver(): void {
+    this.#isTakenOver = true;
   }
 
   /** The ids that a choice has got so far. */
@@ -145,6 +187,7 @@ export class Generation {
   /** One choice's tokens, from as many endpoints as it takes, as if they came from one. Leaving early ends the choice. */
   async *tokens(index: number, request: ChoiceRequest, signal: AbortSignal): AsyncGenerator<EndpointEvent> {
     try {
+      for (const tokenId of this.#plan.before?.tokenIds[index] ?? []) yield { type: 'tokens', tokenIds: [tokenId] };
       let effects: readonly Effect[];
       if (this.#room.queue.isBusy(this.#plan.modelId)) {
         this.#apply({ type: 'queued', choice: index });
@@ -202,17 +245,13 @@ export class Generation {
     effect: Extract<Effect, { type: 'call' }>,
     signal: AbortSignal,
   ): AsyncGenerator<EndpointEvent, readonly Effect[]> {
-    const { health, clock, log } = this.#room;
+    const { health, clock, log, retries } = this.#room;
     const emitted = this.#emitted[index] ?? [];
-    const target = chooseTarget(this.#plan.targets, health, {
-      promptTokenIds: request.promptTokenIds,
-      tried: this.#failedTargets,
-      nowMs: clock.now(),
-    });
-    const { weight: _, ...named } = target;
+    const target = this.#chooseTarget(request, emitted.length > 0, this.#failedTargets);
+    if (effect.failures === 0) retries.deposit(this.#plan.modelId);
     const invocation: EndpointRequest = {
       ...request,
-      target: named,
+      target: withoutRouting(target),
       promptTokenIds: emitted.length === 0 ? request.promptTokenIds : [...request.promptTokenIds, ...emitted],
       maxTokens: effect.maxTokens,
     };
@@ -239,18 +278,20 @@ export class Generation {
         this.#calls.served(target);
         for (let offset = 0; offset < event.tokenIds.length; ) {
           const count = event.tokenIds.length - offset;
-          const isLastStop = this.#plan.stopTokenIds.includes(event.tokenIds.at(-1) ?? -1);
+          const isLastStop = this.#endsAnswer(event.tokenIds);
           let effects = this.#apply({ type: 'tokens', choice: index, count, isLastStop });
           const delivered = effects.find((one) => one.type === 'deliver')?.count ?? 0;
           if (delivered > 0) {
             const end = offset + delivered;
+            const size = this.#plan.isOneByOne ? 1 : delivered;
             emitted.push(...event.tokenIds.slice(offset, end));
-            yield {
-              type: 'tokens',
-              tokenIds: event.tokenIds.slice(offset, end),
-              ...(event.logprobs === undefined ? {} : { logprobs: event.logprobs.slice(offset, end) }),
-            };
-            offset = end;
+            for (; offset < end; offset += size) {
+              yield {
+                type: 'tokens',
+                tokenIds: event.tokenIds.slice(offset, offset + size),
+                ...(event.logprobs === undefined ? {} : { logprobs: event.logprobs.slice(offset, offset + size) }),
+              };
+            }
           }
           const extension = effects.find((one) => one.type === 'extend-hold');
           if (extension !== undefined) effects = await this.#extend(index, extension.tokens);
@@ -263,7 +304,8 @@ export class Generation {
       outcome = outcomeOf(error);
       const failure = this.#spillOver(classify(error), target);
       this.#failure = error instanceof Error ? error : new Error('the endpoint failed', { cause: error });
-      if (failure === 'broken') {
+      const isWorn = isTimeLimit(error) && this.#isFar(index);
+      if (failure === 'broken' && !isWorn) {
         if (classify(error) === 'broken') health.failed(target, clock.now());
         this.#failedTargets.push(target);
       }
@@ -278,7 +320,9 @@ export class Generation {
         reason: error instanceof EndpointUnavailableError ? error.reason : undefined,
         emitted: emitted.length,
       });
-      return this.#apply({ type: 'call-failed', choice: index, failure });
+      // Who was only turned away, and who came far, repeats nothing.
+      const mayRetry = classify(error) !== 'broken' || this.#isFar(index) || retries.withdraw(this.#plan.modelId);
+      return this.#apply({ type: 'call-failed', choice: index, failure, mayRetry });
     } finally {
       health.ended(target);
       this.#calls.ended(target, outcome, answered ? clock.now() - beganAt : 0);
@@ -288,7 +332,7 @@ export class Generation {
 
   /** One call; with a second one beside it when the first is silent for too long and there is another target. */
   #invoke(invocation: EndpointRequest, signal: AbortSignal): AsyncIterable<EndpointEvent> {
-    const { endpoint, health, clock, config } = this.#room;
+    const { endpoint, config } = this.#room;
     const isFirst = this.#firstTokenAt === undefined;
     if (config.retry.hedgeAfterMs === 0 || this.#plan.targets.length < 2 || !isFirst) return endpoint.invoke(invocation, signal);
     const candidate = (request: EndpointRequest) => {
@@ -299,15 +343,25 @@ export class Generation {
       candidate(invocation),
       () => {
         const tried = [...this.#failedTargets, invocation.target];
-        const { weight: _, ...target } = chooseTarget(this.#plan.targets, health, {
-          promptTokenIds: invocation.promptTokenIds,
-          tried,
-          nowMs: clock.now(),
-        });
+        const target = withoutRouting(this.#chooseTarget(invocation, this.completionTokens > 0, tried));
         return tried.some((one) => nameOf(one) === nameOf(target)) ? undefined : candidate({ ...invocation, target });
       },
       config.retry.hedgeAfterMs,
     );
+  }
+
+  #chooseTarget({ promptTokenIds, sessionId }: ChoiceRequest, isContinued: boolean, tried: readonly EndpointTarget[]): WeightedTarget {
+    const { health, clock } = this.#room;
+    return chooseTarget(this.#plan.targets, health, { promptTokenIds, sessionId, isContinued, tried, nowMs: clock.now() });
+  }
+
+  #endsAnswer(tokenIds: readonly number[]): boolean {
+    return this.#plan.stopTokenIds.includes(tokenIds.at(-1) ?? -1);
+  }
+
+  #isFar(index: number): boolean {
+    const choice = this.#state.choices[index];
+    return choice !== undefined && isGoodStretch(choice);
   }
 
   /** One target is full: another that this answer has not met may not be. Only when all are, it waits. */
@@ -349,83 +403,20 @@ export class Generation {
     this.#settlement = undefined;
     this.#plan.leave();
     if (this.#waitedInLine) this.#room.queue.refused(this.#ticket);
-    const { clock, ledger, meters, log } = this.#room;
-    const { caller, hold, price } = this.#plan;
-    const { phase, completionTokens } = settlement;
-    // Who got nothing but an error pays nothing.
-    const wasAnswered = (this.#state.attempts > 0 || phase === 'completed') && !(phase === 'failed' && completionTokens === 0);
-    const used = { promptTokens: wasAnswered ? this.#plan.promptTokens : 0, completionTokens };
-    const calls = this.#calls.summary;
-    const line = {
-      generationId: this.id,
-      requestId: this.#plan.requestId,
-      organizationId: caller.organizationId,
-      projectId: caller.projectId,
-      keyId: caller.keyId,
-      modelId: this.#plan.modelId,
-      phase,
-      startedAt: hold.at,
-      endedAt: clock.now(),
+    if (this.#isTakenOver) return;
+    const { hold, caller, modelId, requestId, promptTokens, deployment, verdicts } = this.#plan;
+    const { summary } = this.#calls;
+    await settleGeneration(this.#room, caller, this.#hold, {
+      ...{ modelId, requestId, promptTokens },
+      phase: settlement.phase,
+      completionTokens: settlement.completionTokens,
+      endedAt: this.#room.clock.now(),
       firstTokenMs: this.#firstTokenAt === undefined ? null : this.#firstTokenAt - hold.at,
-      ...used,
-      cachedPromptTokens: wasAnswered ? this.#cachedPromptTokens : 0,
+      cachedPromptTokens: this.#cachedPromptTokens,
       attempts: this.#state.attempts,
-      ...calls,
-      costNanodollars: costOf(used, price),
-      ownCostNanodollars: ownCostOf(this.#plan.deployment, calls.busyMs),
-      verdicts: this.#plan.verdicts.verdicts,
-    };
-    for (let tries = 1; ; tries += 1) {
-      try {
-        const stands = await ledger.write(line);
-        await meters.settle(this.#hold, stands);
-        return;
-      } catch (error) {
-        // The hold stands, so that no limit is passed; whoever meets it after this process has ended settles it.
-        log.write('error', 'settlement-failed', { generationId: this.id, tries, error: error instanceof Error ? error.name : 'unknown' });
-        if (tries === SETTLEMENT_TRIES) return;
-        await pause(200 * 2 ** tries);
-      }
-    }
+      ...summary,
+      ownCostNanodollars: ownCostOf(deployment, summary.busyMs),
+      verdicts: verdicts.verdicts,
+    });
   }
-}
-
-const SETTLEMENT_TRIES = 4;
-
-/** The client left, or somebody cancelled. */
-function isAbort(error: unknown): boolean {
-  return error instanceof GenerationCancelledError || (error instanceof DOMException && error.name === 'AbortError');
-}
-
-function classify(error: unknown): CallFailure {
-  if (!(error instanceof EndpointUnavailableError)) return error instanceof GatewayError ? 'refused' : 'broken';
-  switch (error.reason) {
-    case 'no-capacity':
-    case 'not-ready':
-    case 'queue-full':
-    case 'throttled':
-      return 'capacity';
-    default:
-      return 'broken';
-  }
-}
-
-function outcomeOf(error: unknown): CallOutcome {
-  if (error instanceof EndpointUnavailableError) return error.reason;
-  return error instanceof GatewayError ? 'refused' : 'broken';
-}
-
-function pause(milliseconds: number, signal?: AbortSignal): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const abort = () => {
-      clearTimeout(timer);
-      reject(signal?.reason);
-    };
-    const timer = setTimeout(() => {
-      signal?.removeEventListener('abort', abort);
-      resolve();
-    }, milliseconds);
-    if (signal?.aborted === true) abort();
-    else signal?.addEventListener('abort', abort, { once: true });
-  });
 }

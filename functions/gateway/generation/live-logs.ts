@@ -1,19 +1,9 @@
 /** The answers that this process makes right now, and how any process reads one. */
-import { GenerationCancelledError, GenerationLostError, GenerationNotFoundError } from '../errors.ts';
+import { GenerationCancelledError, GenerationLostError, GenerationNotFoundError, TakenOverError } from '../errors.ts';
 import type { Services } from '../services.ts';
 import { isRunnerAlive } from './runner.ts';
-import {
-  acknowledge,
-  deleteLog,
-  endLostLog,
-  type LoggedEvent,
-  type LogHead,
-  readLog,
-  readLogHead,
-  requestCancel,
-  TokenLog,
-  type TokenLogOptions,
-} from './token-log.ts';
+import { RunningLog, type RunningLogOptions } from './running-log.ts';
+import { acknowledge, deleteLog, endLostLog, type LoggedEvent, type LogHead, readLog, readLogHead, requestCancel } from './token-log.ts';
 
 /** How often another process's log is looked at, and a running one for a cancellation from elsewhere. */
 const POLL_MS = 100;
@@ -22,14 +12,28 @@ const CONTROL_MS = 1_000;
 const MEMORY_ONLY_MS = 60_000;
 
 interface LiveLog {
-  readonly log: TokenLog;
+  readonly log: RunningLog;
   readonly cancel: (reason: Error) => void;
   acknowledgedAt: number;
 }
 
 export interface LiveLogs {
-  /** @param cancel stops the answer. @param leaseMs without an acknowledgement for so long it is stopped; `undefined` for no lease. */
-  open(options: TokenLogOptions, cancel: (reason: Error) => void, leaseMs: number | undefined): Promise<TokenLog>;
+  /**
+   * @param cancel stops the answer. @param leaseMs without an acknowledgement for so long it is stopped; `undefined` for no lease.
+   * @param acknowledgedAt when its client last said that it is there; now when not given.
+   */
+  open(
+    options: RunningLogOptions,
+    cancel: (reason: Error) => void,
+    leaseMs: number | undefined,
+    acknowledgedAt?: number,
+  ): Promise<RunningLog>;
+  /** This process makes it. */
+  isMine(id: string): boolean;
+  /** @param goOn goes on with an answer whose process died; true when it does, here. */
+  goOnWith(goOn: (id: string) => Promise<boolean>): void;
+  /** Some process makes it: if its own has died, from now on this one. */
+  isMade(id: string): Promise<boolean>;
   /** @throws {GenerationNotFoundError} of another owner, or not kept. */
   head(id: string, ownerId: string): Promise<Pick<LogHead, 'form' | 'ended' | 'isLost'>>;
   /** The events after a number, from this process or another. @param lostFrame what ends the answer of a process that died. */
@@ -40,10 +44,13 @@ export interface LiveLogs {
   forget(id: string): Promise<void>;
 }
 
+type LogServices = Pick<Services, 'table' | 'clock' | 'log'> & { readonly retentionSeconds: number };
+
 /** @param runnerLeaseMs how long a process may be silent until it counts as dead. */
-export function createLiveLogs(services: Pick<Services, 'table' | 'clock' | 'log'>, runnerLeaseMs: number): LiveLogs {
+export function createLiveLogs(services: LogServices, runnerLeaseMs: number): LiveLogs {
   const { table, clock } = services;
   const live = new Map<string, LiveLog>();
+  let goOn = async (_id: string): Promise<boolean> => false;
 
   const watch = (id: string, entry: LiveLog, leaseMs: number | undefined) => {
     const timer = setInterval(
@@ -66,10 +73,48 @@ export function createLiveLogs(services: Pick<Services, 'table' | 'clock' | 'log
     timer.unref();
   };
 
+  const isDead = async (head: LogHead) => !head.ended && !(await isRunnerAlive(table, clock, head.runnerId, head.startedAt, runnerLeaseMs));
+
+  /** If its own process has died, this one tries to be the one that goes on. */
+  const isGoingOn = async (id: string, head: LogHead): Promise<boolean> => {
+    if (head.isLost === true) return false;
+    if (!(await isDead(head)) || (await goOn(id))) return true;
+    const now = await readLogHead(table, id);
+    return now !== undefined && now.isLost !== true && !(await isDead(now));
+  };
+
+  /** From the table, until it has ended (true) or this process makes it (false). */
+  async function* followWritten(
+    id: string,
+    place: { after: number },
+    lostFrame: (error: Error) => string,
+    signal: AbortSignal,
+  ): AsyncGenerator<LoggedEvent, boolean> {
+    for (;;) {
+      signal.throwIfAborted();
+      const head = await readLogHead(table, id);
+      if (head === undefined) throw new GenerationNotFoundError();
+      for (const event of await readLog(table, id, place.after)) {
+        place.after = event.sequence;
+        yield event;
+      }
+      if (head.ended) return true; // asked for before its events were read: all of them are there
+      if (live.has(id)) return false;
+      if (await isGoingOn(id, head)) {
+        if (!live.has(id)) await sleep(POLL_MS, signal);
+      } else await endLost(id, head.runnerId, place.after, lostFrame);
+    }
+  }
+
+  async function endLost(id: string, runnerId: string, after: number, lostFrame: (error: Error) => string): Promise<void> {
+    const expiresAt = Math.ceil(clock.now() / 1000) + services.retentionSeconds;
+    await endLostLog(table, id, runnerId, { frame: lostFrame(new GenerationLostError()), after, expiresAt });
+  }
+
   return {
-    async open(options, cancel, leaseMs) {
-      const log = new TokenLog(table, clock, options);
-      const entry = { log, cancel, acknowledgedAt: clock.now() };
+    async open(options, cancel, leaseMs, acknowledgedAt = clock.now()) {
+      const log = new RunningLog(table, clock, options);
+      const entry = { log, cancel, acknowledgedAt };
       live.set(options.id, entry);
       await log.open();
       if (options.isKept || leaseMs !== undefined) watch(options.id, entry, leaseMs);
@@ -78,33 +123,45 @@ export function createLiveLogs(services: Pick<Services, 'table' | 'clock' | 'log
       return log;
     },
 
+    isMine: (id) => live.has(id),
+
+    goOnWith(take) {
+      goOn = take;
+    },
+
+    async isMade(id) {
+      if (live.has(id)) return true;
+      const head = await readLogHead(table, id);
+      if (head === undefined || head.ended || head.isLost === true) return false;
+      return await isGoingOn(id, head);
+    },
+
     async head(id, ownerId) {
       const mine = live.get(id);
       if (mine !== undefined && mine.log.options.ownerId === ownerId) return { form: mine.log.options.form, ended: mine.log.ended };
       const head = await readLogHead(table, id);
       if (head === undefined || head.ownerId !== ownerId) throw new GenerationNotFoundError();
-      const isLost =
-        head.isLost === true || (!head.ended && !(await isRunnerAlive(table, clock, head.runnerId, head.startedAt, runnerLeaseMs)));
-      return { form: head.form, ended: head.ended, isLost };
+      return { form: head.form, ended: head.ended, isLost: !(await isGoingOn(id, head)) };
     },
 
     async *follow(id, after, lostFrame, signal) {
-      const mine = live.get(id);
-      if (mine !== undefined) {
-        yield* mine.log.follow(after, signal);
-        return;
-      }
-      for (let at = after; ; ) {
-        signal.throwIfAborted();
-        const head = await readLogHead(table, id);
-        if (head === undefined) throw new GenerationNotFoundError();
-        for (const event of await readLog(table, id, at)) {
-          at = event.sequence;
-          yield event;
+      const place = { after };
+      for (;;) {
+        const mine = live.get(id);
+        if (mine === undefined) {
+          if (yield* followWritten(id, place, lostFrame, signal)) return;
+          continue;
         }
-        if (head.ended) return; // asked for before its events were read: all of them are there
-        if (!(await isRunnerAlive(table, clock, head.runnerId, head.startedAt, runnerLeaseMs))) await endLost(id, at, lostFrame);
-        else await sleep(POLL_MS, signal);
+        try {
+          for await (const event of mine.log.follow(place.after, signal)) {
+            place.after = event.sequence;
+            yield event;
+          }
+          return;
+        } catch (error) {
+          if (!(error instanceof TakenOverError)) throw error;
+          live.delete(id);
+        }
       }
     },
 
@@ -125,11 +182,6 @@ export function createLiveLogs(services: Pick<Services, 'table' | 'clock' | 'log
       else await acknowledge(table, id, clock.now());
     },
   };
-
-  async function endLost(id: string, at: number, lostFrame: (error: Error) => string): Promise<void> {
-    const written = await readLog(table, id, at);
-    await endLostLog(table, id, lostFrame(new GenerationLostError()), written.at(-1)?.sequence ?? at);
-  }
 }
 
 function sleep(milliseconds: number, signal: AbortSignal): Promise<void> {

@@ -57,7 +57,8 @@ export type GenerationEvent =
   /** Tokens came from the endpoint; `isLastStop` when the last of them ends an answer. */
   | { readonly type: 'tokens'; readonly choice: number; readonly count: number; readonly isLastStop: boolean }
   | { readonly type: 'call-ended'; readonly choice: number; readonly finishReason: 'stop' | 'length' }
-  | { readonly type: 'call-failed'; readonly choice: number; readonly failure: CallFailure }
+  /** `mayRetry`: the model's retry budget has a call left for it. */
+  | { readonly type: 'call-failed'; readonly choice: number; readonly failure: CallFailure; readonly mayRetry: boolean }
   | { readonly type: 'hold-extended'; readonly choice: number; readonly tokens: number }
   | { readonly type: 'hold-refused'; readonly choice: number }
   /** The queue let this choice in. */
@@ -90,24 +91,31 @@ export interface Step {
   readonly effects: readonly Effect[];
 }
 
+/** What another process had of an answer that goes on here. */
+export interface EmittedBefore {
+  readonly attempts: number;
+  readonly choices: readonly { readonly emitted: number; readonly sawStopToken: boolean }[];
+}
+
 export function beginGeneration(options: {
   readonly maxTokens: readonly number[];
   readonly heldTokens: number;
   readonly policy: GenerationPolicy;
+  readonly before?: EmittedBefore | undefined;
 }): GenerationState {
   return {
     phase: 'held',
-    choices: options.maxTokens.map((maxTokens) => ({
+    choices: options.maxTokens.map((maxTokens, index) => ({
       maxTokens,
-      emitted: 0,
-      sawStopToken: false,
+      emitted: options.before?.choices[index]?.emitted ?? 0,
+      sawStopToken: options.before?.choices[index]?.sawStopToken ?? false,
       calling: false,
       failures: 0,
       emittedSinceFailure: 0,
       outcome: undefined,
     })),
     heldTokens: options.heldTokens,
-    attempts: 0,
+    attempts: options.before?.attempts ?? 0,
     policy: options.policy,
   };
 }
@@ -138,7 +146,7 @@ export function step(state: GenerationState, event: GenerationEvent): Step {
     case 'call-ended':
       return endCall(state, event.choice, choice, event.finishReason);
     case 'call-failed':
-      return takeFailure(withChoice(state, event.choice, { calling: false }), event.choice, event.failure);
+      return takeFailure(withChoice(state, event.choice, { calling: false }), event.choice, event);
     case 'hold-extended':
       return { state: { ...state, heldTokens: state.heldTokens + event.tokens }, effects: [] };
     case 'hold-refused':
@@ -149,8 +157,11 @@ export function step(state: GenerationState, event: GenerationEvent): Step {
 }
 
 function call(state: GenerationState, index: number, choice: ChoiceState): Step {
-  // Nothing was asked for: the prompt alone is the answer.
-  if (choice.maxTokens === 0) return endChoice(state, index, 'length');
+  // The connection broke between the last token and the word that it was the last.
+  if (choice.sawStopToken) return endChoice(state, index, 'stop');
+  // All is there; or nothing was asked for, and the prompt alone is the answer.
+  if (choice.emitted === choice.maxTokens) return endChoice(state, index, 'length');
+  if (choice.emitted > 0 && !state.policy.canContinue) return fail(state, index);
   const missing = Math.min(choice.maxTokens - choice.emitted, state.policy.isCapped ? heldRoom(state) : Number.POSITIVE_INFINITY);
   if (missing < 1) return endChoice(state, index, 'cut');
   const next = withChoice({ ...state, phase: 'running', attempts: state.attempts + 1 }, index, { calling: true });
@@ -189,22 +200,29 @@ function takeTokens(
   return { state: next, effects: [...effects, { type: 'extend-hold', choice: index, tokens: missing }] };
 }
 
-function takeFailure(state: GenerationState, index: number, failure: CallFailure): Step {
+function takeFailure(
+  state: GenerationState,
+  index: number,
+  { failure, mayRetry }: { readonly failure: CallFailure; readonly mayRetry: boolean },
+): Step {
   const choice = state.choices[index];
   if (choice === undefined) return { state, effects: [] };
-  // The connection broke between the last token and the word that it was the last.
-  if (choice.sawStopToken) return endChoice(state, index, 'stop');
-  if (choice.emitted === choice.maxTokens) return endChoice(state, index, 'length');
+  if (choice.sawStopToken || choice.emitted === choice.maxTokens) return call(state, index, choice);
   if (failure === 'refused' || (failure === 'capacity' && !state.policy.canWait) || (choice.emitted > 0 && !state.policy.canContinue))
     return fail(state, index);
   if (failure === 'capacity') {
     return { state: { ...state, phase: 'waiting' }, effects: [{ type: 'wait-for-capacity', choice: index }] };
   }
   // An endpoint that breaks after every token would go on for ever: only a stretch of tokens makes up for a failure.
-  const failures = choice.emittedSinceFailure >= GOOD_STRETCH ? 0 : choice.failures;
-  if (failures >= state.policy.maxFailures) return fail(state, index);
+  const failures = isGoodStretch(choice) ? 0 : choice.failures;
+  if (failures >= state.policy.maxFailures || !mayRetry) return fail(state, index);
   const next = withChoice(state, index, { failures: failures + 1, emittedSinceFailure: 0 });
   return call(next, index, { ...choice, failures: failures + 1 });
+}
+
+/** The choice's call brought the answer so far that its failure is not held against anybody. */
+export function isGoodStretch({ emittedSinceFailure }: Pick<ChoiceState, 'emittedSinceFailure'>): boolean {
+  return emittedSinceFailure >= GOOD_STRETCH;
 }
 
 function fail(state: GenerationState, index: number): Step {

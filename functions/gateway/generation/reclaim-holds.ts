@@ -1,7 +1,7 @@
 /**
  * Settles the holds of processes that died: their generations get their ledger line and what they did not use goes back. Whoever needs the room
  * does it, and the server does it from time to time. What the dead process delivered is known from its log, when it kept one; without a log
- * the prompt is charged and nothing of the answer.
+ * the prompt is charged and nothing of the answer. A generation that another process went on with, or still may, keeps its hold.
  */
 import * as v from 'valibot';
 import { costOf, createMeters } from '../keys/meters.ts';
@@ -9,7 +9,8 @@ import type { Row, Value } from '../services/table.ts';
 import type { Services } from '../services.ts';
 import { createLedger, type Ledger, UNKNOWN_RUN } from './ledger.ts';
 import { isRunnerAlive } from './runner.ts';
-import { countLoggedTokens } from './token-log.ts';
+import { isAwaited } from './takeover.ts';
+import { countLoggedTokens, markLost, readLogHead } from './token-log.ts';
 
 const holdSchema = v.object({
   runnerId: v.string(),
@@ -26,8 +27,18 @@ const holdSchema = v.object({
   meters: v.array(v.string()),
 });
 
-/** With how long a process may be silent until it counts as dead. */
-type ReclaimServices = Pick<Services, 'table' | 'clock' | 'log'> & { readonly runnerLeaseMs: number };
+/** A generation's hold as it stands in a meter's row. */
+export function readHold(row: Row | undefined, generationId: string): v.InferOutput<typeof holdSchema> | undefined {
+  const value = row?.attributes[`hold/${generationId}`];
+  return value === undefined ? undefined : v.parse(holdSchema, value);
+}
+
+type ReclaimServices = Pick<Services, 'table' | 'clock' | 'log'> & {
+  /** How long a process may be silent until it counts as dead. */
+  readonly runnerLeaseMs: number;
+  /** Goes on with an answer whose process died; true when this process does. */
+  readonly goOn?: (generationId: string) => Promise<boolean>;
+};
 
 /** @returns what settles the dead holds on these meter rows: true when there were some. */
 export function createReclaimer(services: ReclaimServices, ledger: Ledger): (rows: readonly Row[]) => Promise<boolean> {
@@ -54,14 +65,11 @@ export async function reclaimAll(services: ReclaimServices, meterNames: readonly
   return count;
 }
 
-async function reclaimHold(
-  { table, clock, log, runnerLeaseMs }: ReclaimServices,
-  ledger: Ledger,
-  generationId: string,
-  value: Value,
-): Promise<boolean> {
+async function reclaimHold(services: ReclaimServices, ledger: Ledger, generationId: string, value: Value): Promise<boolean> {
   const hold = v.parse(holdSchema, value);
+  const { table, clock, log, runnerLeaseMs } = services;
   if (await isRunnerAlive(table, clock, hold.runnerId, hold.at, runnerLeaseMs)) return false;
+  if (!(await isGivenUp(services, generationId))) return false;
   const price = { promptToken: hold.promptTokenPrice, completionToken: hold.completionTokenPrice };
   const logged = Math.min(hold.completionTokens, await countLoggedTokens(table, generationId));
   const used = { promptTokens: hold.promptTokens, completionTokens: logged };
@@ -86,4 +94,13 @@ async function reclaimHold(
   const settled = await createMeters(table, clock).settle({ ...hold, generationId, meters, price }, line);
   if (settled) log.write('warn', 'hold-reclaimed', { generationId, completionTokens: line.completionTokens });
   return settled;
+}
+
+/** No process works on it, and from now on none will. */
+async function isGivenUp({ table, clock, runnerLeaseMs, goOn }: ReclaimServices, generationId: string): Promise<boolean> {
+  if ((await goOn?.(generationId)) === true) return false;
+  const head = await readLogHead(table, generationId);
+  if (head === undefined || head.ended || head.isLost === true) return true;
+  if (await isRunnerAlive(table, clock, head.runnerId, head.startedAt, runnerLeaseMs)) return false;
+  return !(await isAwaited({ table, clock }, head)) && (await markLost(table, generationId, head.runnerId));
 }

@@ -4,6 +4,7 @@ import { createOidcUsers, type OidcUsers } from '../client-tokens/oidc-users.ts'
 import type { GatewayConfig } from '../config.ts';
 import { type ApiKeys, createApiKeys } from '../keys/api-keys.ts';
 import { createMeters, type Meters } from '../keys/meters.ts';
+import { RetryBudget } from '../routing/retry-budget.ts';
 import { TargetHealth } from '../routing/target-health.ts';
 import type { Services } from '../services.ts';
 import { CapacityQueue } from './capacity-queue.ts';
@@ -23,6 +24,7 @@ export interface Room extends Services {
   readonly runner: Runner;
   readonly health: TargetHealth;
   readonly queue: CapacityQueue;
+  readonly retries: RetryBudget;
   readonly logs: LiveLogs;
   /** Judges what is sent to `/v1/moderations`, and redacts in its answers. */
   readonly moderation: SafetyFilter;
@@ -52,7 +54,8 @@ export function createRoom(services: Services, config: GatewayConfig): Room {
     runner: createRunner(table, clock, ids, config.runnerLeaseMs),
     health: new TargetHealth(),
     queue: new CapacityQueue(config.queue, clock),
-    logs: createLiveLogs(services, config.runnerLeaseMs),
+    retries: new RetryBudget(config.retry.budget, clock),
+    logs: createLiveLogs({ ...services, retentionSeconds: config.tokenLog.retentionSeconds }, config.runnerLeaseMs),
     moderation: createSafetyFilter(MODERATION_POLICY, resources),
     safety: config.safetyPolicy === undefined ? undefined : createSafetyFilter(config.safetyPolicy, resources),
     config,

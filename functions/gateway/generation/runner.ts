@@ -63,9 +63,14 @@ export async function isRunnerAlive(
   leaseMs = RUNNER_LEASE_MS,
 ): Promise<boolean> {
   if (clock.now() - since < leaseMs) return true; // its first renewal may still be on its way
+  return (await runnerAliveUntil(table, runnerId, since)) > clock.now();
+}
+
+/** Until when it is known to have been at work, in milliseconds since the epoch. */
+export async function runnerAliveUntil(table: Table, runnerId: string, since: number): Promise<number> {
   const row = await table.read(runnerKey(runnerId));
   const aliveUntil = row?.attributes['aliveUntil'];
-  return typeof aliveUntil === 'number' && aliveUntil > clock.now();
+  return typeof aliveUntil === 'number' ? aliveUntil : since;
 }
 
 function runnerKey(id: string) {

@@ -1,11 +1,10 @@
 /**
  * The events of one answer as they were sent, numbered from 1, for whoever reads them again: a client that lost its connection, a second request
- * with the same Idempotency-Key, another process. Kept in memory while the answer is made and, when it is to outlive the process, in rows below
- * `generation/ID`: `head`, and one `event/FIRST` for each batch. Batches are cut by time, because a write costs money.
+ * with the same Idempotency-Key, another process. Rows below `generation/ID`: `head`, `plan` when another process may go on with it, and one
+ * `event/FIRST` for each batch. `running-log.ts` writes them.
  */
 
-import type { Row, Table } from '../services/table.ts';
-import type { Clock } from '../services.ts';
+import type { Condition, Row, Table } from '../services/table.ts';
 
 export interface LoggedEvent {
   readonly sequence: number;
@@ -16,138 +15,23 @@ export interface LoggedEvent {
 /** Who may read it and how it is read. */
 export interface LogHead {
   readonly ownerId: string;
+  /** The process that works on it, and since when: milliseconds since the epoch. */
   readonly runnerId: string;
   readonly startedAt: number;
   /** A stream of server-sent events, or one whole JSON answer as the only event. */
   readonly form: 'stream' | 'whole';
   readonly ended: boolean;
-  /** Its process died: it ends in an error. */
+  /** Its process died, and no other will go on: it ends in an error. */
   readonly isLost?: boolean;
+  /** Another process can go on with it. */
+  readonly canGoOn?: boolean;
+  /** How often another one did. */
+  readonly takeovers?: number;
+  /** How long after its client's last sign of life it goes on; null for always. */
+  readonly leaseMs?: number | null;
   readonly cancelRequested: boolean;
   /** When the client last said how far it has read, in milliseconds since the epoch. */
   readonly acknowledgedAt: number;
-}
-
-export interface TokenLogOptions {
-  readonly id: string;
-  readonly ownerId: string;
-  readonly runnerId: string;
-  readonly form: 'stream' | 'whole';
-  /** False keeps everything in memory: nothing of the answer is ever written. */
-  readonly isKept: boolean;
-  readonly batchMs: number;
-  readonly retentionSeconds: number;
-  /** Completion tokens so far, for whoever settles when this process dies. */
-  completionTokens(): number;
-  onWriteFailed(error: unknown): void;
-}
-
-export class TokenLog {
-  readonly #table: Table;
-  readonly #clock: Clock;
-  readonly options: TokenLogOptions;
-  readonly #events: LoggedEvent[] = [];
-  #flushed = 0;
-  #ended = false;
-  #isBroken = false;
-  readonly #ending = Promise.withResolvers<void>();
-  #timer: NodeJS.Timeout | undefined;
-  #writing: Promise<void> = Promise.resolve();
-  #wake = Promise.withResolvers<void>();
-
-  constructor(table: Table, clock: Clock, options: TokenLogOptions) {
-    this.#table = table;
-    this.#clock = clock;
-    this.options = options;
-  }
-
-  get ended(): boolean {
-    return this.#ended;
-  }
-
-  get whenEnded(): Promise<void> {
-    return this.#ending.promise;
-  }
-
-  /** From now on others find it. */
-  async open(): Promise<void> {
-    if (!this.options.isKept) return;
-    const { id, ownerId, runnerId, form } = this.options;
-    const now = this.#clock.now();
-    const attributes = { ownerId, runnerId, form, startedAt: now, acknowledgedAt: now, ended: false, cancelRequested: false };
-    await this.#table.write({ type: 'put', key: headKey(id), attributes, expiresAt: this.#expiresAt() });
-  }
-
-  append(frame: string): LoggedEvent {
-    const event = { sequence: this.#events.length + 1, frame };
-    this.#events.push(event);
-    this.#notify();
-    if (this.options.isKept) this.#timer ??= setTimeout(() => void this.#flush(), this.options.batchMs);
-    return event;
-  }
-
-  /** Nothing follows. Everything is written when this resolves. */
-  async end(): Promise<void> {
-    if (this.#ended) return;
-    this.#ended = true;
-    if (this.options.isKept) {
-      await this.#flush();
-      const end = { type: 'update', key: headKey(this.options.id), set: { ended: true }, if: [{ row: 'present' }] } as const;
-      await this.#table.write(end).catch(this.options.onWriteFailed);
-    }
-    this.#ending.resolve();
-    this.#notify();
-  }
-
-  /** The events after this number, those to come included. */
-  async *follow(after: number, signal: AbortSignal): AsyncGenerator<LoggedEvent> {
-    let at = after;
-    const stop = () => this.#notify();
-    signal.addEventListener('abort', stop, { once: true });
-    try {
-      for (;;) {
-        signal.throwIfAborted();
-        const event = this.#events[at];
-        if (event !== undefined) {
-          at += 1;
-          yield event;
-        } else if (this.#ended) return;
-        else await this.#wake.promise;
-      }
-    } finally {
-      signal.removeEventListener('abort', stop);
-    }
-  }
-
-  #flush(): Promise<void> {
-    clearTimeout(this.#timer);
-    this.#timer = undefined;
-    this.#writing = this.#writing.then(async () => {
-      const frames = this.#events.slice(this.#flushed).map((event) => event.frame);
-      if (frames.length === 0 || this.#isBroken) return;
-      const first = this.#flushed + 1;
-      const attributes = { first, frames, completionTokens: this.options.completionTokens() };
-      const key = { partition: partitionOf(this.options.id), sort: eventSort(first) };
-      await this.#table.write({ type: 'put', key, attributes, expiresAt: this.#expiresAt() });
-      this.#flushed += frames.length;
-    });
-    // The client that reads now has its answer all the same; a gap in what is written would be worse than its end.
-    this.#writing = this.#writing.catch((error: unknown) => {
-      this.#isBroken = true;
-      this.options.onWriteFailed(error);
-    });
-    return this.#writing;
-  }
-
-  #expiresAt(): number {
-    return Math.ceil(this.#clock.now() / 1000) + this.options.retentionSeconds;
-  }
-
-  #notify(): void {
-    const { resolve } = this.#wake;
-    this.#wake = Promise.withResolvers<void>();
-    resolve();
-  }
 }
 
 export async function readLogHead(table: Table, id: string): Promise<LogHead | undefined> {
@@ -157,14 +41,18 @@ export async function readLogHead(table: Table, id: string): Promise<LogHead | u
 
 /** The events that are written so far, from a number on. */
 export async function readLog(table: Table, id: string, after: number): Promise<readonly LoggedEvent[]> {
+  return (await readBatches(table, id, after)).flatMap(eventsIn).filter((event) => event.sequence > after);
+}
+
+/** The rows that hold these events; the first may begin before. */
+export async function readBatches(table: Table, id: string, after: number): Promise<readonly Row[]> {
   const partition = partitionOf(id);
   // The batch that holds the next event may begin before it.
   const [before] = await table.list(partition, { from: 'event/', until: eventSort(after + 2), newestFirst: true, limit: 1 });
-  const rows = await table.list(partition, { from: before?.key.sort ?? 'event/', until: 'event0' });
-  return rows.flatMap(eventsIn).filter((event) => event.sequence > after);
+  return await table.list(partition, { from: before?.key.sort ?? 'event/', until: 'event0' });
 }
 
-function eventsIn(row: Row): readonly LoggedEvent[] {
+export function eventsIn(row: Row): readonly LoggedEvent[] {
   const { first, frames } = row.attributes;
   if (typeof first !== 'number' || !Array.isArray(frames)) return [];
   return frames.map((frame, index) => ({ sequence: first + index, frame: String(frame) }));
@@ -187,17 +75,45 @@ export async function acknowledge(table: Table, id: string, atMs: number): Promi
   await table.write({ type: 'update', key: headKey(id), set: { acknowledgedAt: atMs }, if: [{ row: 'present' }] });
 }
 
-/** Ends a log whose process is gone with a last event, so that every reader ends too. False when it was ended already. */
-export async function endLostLog(table: Table, id: string, frame: string, after: number): Promise<boolean> {
-  const key = { partition: partitionOf(id), sort: eventSort(after + 1) };
-  const put = { type: 'put', key, attributes: { first: after + 1, frames: [frame] }, if: [{ row: 'absent' }] } as const;
-  const end = {
-    type: 'update',
-    key: headKey(id),
-    set: { ended: true, isLost: true },
-    if: [{ attribute: 'ended', equals: false }],
-  } as const;
-  return table.writeAll([put, end]);
+/**
+ * Ends a log whose process is gone with a last event behind all that are written and behind `after`, so that every reader ends too. Does nothing
+ * when it was ended already or another process has it.
+ */
+export async function endLostLog(
+  table: Table,
+  id: string,
+  runnerId: string,
+  { frame, after, expiresAt }: { readonly frame: string; readonly after: number; readonly expiresAt: number },
+): Promise<void> {
+  const batches = await readBatches(table, id, after);
+  const first = Math.max(after, batches.flatMap(eventsIn).at(-1)?.sequence ?? 0) + 1;
+  const fence = fenceBehind(batches.at(-1));
+  const place: Condition = fence?.first === first ? { attribute: 'fence', equals: fence.name } : { row: 'absent' };
+  await table.writeAll([
+    { type: 'put', key: eventKey(id, first), attributes: { first, frames: [frame] }, expiresAt, if: [place] },
+    { type: 'update', key: headKey(id), set: { ended: true, isLost: true }, if: stillOf(runnerId) },
+  ]);
+}
+
+/** What a process left behind the last event that took the answer over and died before it wrote anything. */
+export function fenceBehind(last: Row | undefined): { readonly first: number; readonly name: string } | undefined {
+  const { first, frames, fence } = last?.attributes ?? {};
+  const isEmpty = Array.isArray(frames) && frames.length === 0;
+  return isEmpty && typeof first === 'number' && typeof fence === 'string' ? { first, name: fence } : undefined;
+}
+
+/** From now on nobody goes on with it. False when somebody does already, or it has ended. */
+export async function markLost(table: Table, id: string, runnerId: string): Promise<boolean> {
+  const change = { type: 'update', key: headKey(id), set: { isLost: true }, if: stillOf(runnerId) } as const;
+  return (await table.write(change)).written;
+}
+
+/** Holds while this process has it and it has not ended. */
+export function stillOf(runnerId: string) {
+  return [
+    { attribute: 'ended', equals: false },
+    { attribute: 'runnerId', equals: runnerId },
+  ] as const satisfies readonly Condition[];
 }
 
 /** Forgets an answer: its events and that there was one. */
@@ -209,8 +125,25 @@ function partitionOf(id: string): string {
   return `generation/${id}`;
 }
 
-function headKey(id: string) {
+export function headKey(id: string) {
   return { partition: partitionOf(id), sort: 'head' };
+}
+
+export function planKey(id: string) {
+  return { partition: partitionOf(id), sort: 'plan' };
+}
+
+/** Of the batch whose first event has this number. */
+export function eventKey(id: string, first: number) {
+  return { partition: partitionOf(id), sort: eventSort(first) };
+}
+
+/**
+ * Whose batches these are, once it is not the process that began any more. A batch without frames under this name stands where the next one of a
+ * process would be that was taken for dead: so that one finds out that it was.
+ */
+export function fenceOf(runnerId: string, takeovers: number): string {
+  return `${runnerId}/${takeovers}`;
 }
 
 function eventSort(first: number): string {

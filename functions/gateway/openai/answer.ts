@@ -1,6 +1,6 @@
 /** What both kinds of answer share: identity, usage, and the collecting of a whole answer. */
 import type { CompletionUsage } from 'openai/resources/completions';
-import type { FinishReason, GenerationEvent, TokenDetail, Usage } from '../pipeline/generation-request.ts';
+import type { FinishReason, GenerationEvent, GenerationRequest, TokenDetail, Usage } from '../pipeline/generation-request.ts';
 import type { Ids } from '../services.ts';
 
 /** One `id` and one `created` for the whole answer, in every chunk. */
@@ -11,6 +11,9 @@ export interface AnswerHead {
   /** Names the calls of tools. */
   readonly ids: Ids;
 }
+
+/** What an answer tells of its request. */
+export type AnswerRequest = Pick<GenerationRequest, 'modelId' | 'choicesPerPrompt' | 'topLogprobs'>;
 
 /** OpenAI's own mark for a token whose log-probability is not known. */
 export const UNKNOWN_LOGPROB = -9999;

@@ -5,9 +5,18 @@ import type {
   ChatCompletionMessage,
   ChatCompletionTokenLogprob,
 } from 'openai/resources/chat/completions';
-import type { FinishReason, GenerationEvent, GenerationRequest, TokenDetail } from '../pipeline/generation-request.ts';
+import type { FinishReason, GenerationEvent, TokenDetail } from '../pipeline/generation-request.ts';
 import type { OutputPart } from '../pipeline/output-parsers/output-part.ts';
-import { type AnswerHead, type CollectedChoice, collectAnswer, encodeUsage, sumUsage, UNKNOWN_LOGPROB, UsageTotal } from './answer.ts';
+import {
+  type AnswerHead,
+  type AnswerRequest,
+  type CollectedChoice,
+  collectAnswer,
+  encodeUsage,
+  sumUsage,
+  UNKNOWN_LOGPROB,
+  UsageTotal,
+} from './answer.ts';
 import { obfuscate } from './obfuscation.ts';
 import type { Delivery } from './request-fields.ts';
 
@@ -24,7 +33,7 @@ type WithReasoning<Message> = Message & { readonly reasoning_content?: string };
 /** The whole answer, once the last event has come. */
 export async function encodeChatCompletion(
   events: AsyncIterable<GenerationEvent>,
-  request: GenerationRequest,
+  request: AnswerRequest,
   head: AnswerHead,
 ): Promise<ChatCompletion> {
   const choices = await collectAnswer(events);
@@ -60,7 +69,7 @@ type Chunk = ChatCompletionChunk & { readonly obfuscation?: string };
 /** The answer in chunks: the role first, then what is said as it comes, then each choice's finish reason, then usage if it was asked for. */
 export async function* encodeChatChunks(
   events: AsyncIterable<GenerationEvent>,
-  request: GenerationRequest,
+  request: AnswerRequest,
   head: AnswerHead,
   delivery: Delivery,
 ): AsyncGenerator<Chunk> {

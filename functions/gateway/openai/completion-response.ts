@@ -1,7 +1,7 @@
 /** `POST /v1/completions`, out. https://platform.openai.com/docs/api-reference/completions/object */
 import type { Completion, CompletionChoice } from 'openai/resources/completions';
-import type { FinishReason, GenerationEvent, GenerationRequest, TokenDetail } from '../pipeline/generation-request.ts';
-import { type AnswerHead, collectAnswer, encodeUsage, sumUsage, UsageTotal } from './answer.ts';
+import type { FinishReason, GenerationEvent, TokenDetail } from '../pipeline/generation-request.ts';
+import { type AnswerHead, type AnswerRequest, collectAnswer, encodeUsage, sumUsage, UsageTotal } from './answer.ts';
 import type { Delivery } from './request-fields.ts';
 
 /** As GPT-3 sent them: null for the first token of an echoed prompt, which the SDK's type does not say. */
@@ -18,7 +18,7 @@ type WholeCompletion = Omit<Completion, 'choices'> & { readonly choices: readonl
 /** The whole answer, once the last event has come. */
 export async function encodeCompletion(
   events: AsyncIterable<GenerationEvent>,
-  request: GenerationRequest,
+  request: AnswerRequest,
   head: AnswerHead,
 ): Promise<WholeCompletion> {
   const choices = await collectAnswer(events);
@@ -47,7 +47,7 @@ type CompletionChunk = Omit<Completion, 'choices' | 'usage'> & {
 
 export async function* encodeCompletionChunks(
   events: AsyncIterable<GenerationEvent>,
-  request: GenerationRequest,
+  request: AnswerRequest,
   head: AnswerHead,
   delivery: Delivery,
 ): AsyncGenerator<CompletionChunk> {

@@ -1,14 +1,22 @@
 /**
  * Hides how long each delta is from whoever watches encrypted traffic: the lengths of a stream's events can tell what it says. Each delta
- * carries random letters that fill it up to a multiple of 16 characters. On by default, as OpenAI has it; `include_obfuscation: false`
- * turns it off. https://platform.openai.com/docs/api-reference/chat-streaming
+ * carries letters that fill it up to a multiple of 16 characters. On by default, as OpenAI has it; `include_obfuscation: false` turns it off.
+ * The letters follow from the delta, so that an answer that another process makes again has the same bytes; under encryption their length alone
+ * shows. https://platform.openai.com/docs/api-reference/chat-streaming
  */
 const BLOCK = 16;
 const LETTERS = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_';
 
-/** @param delta what the event says. @returns 1 to 16 random letters. */
+/** @param delta what the event says. @returns 1 to 16 letters. */
 export function obfuscate(delta: string): string {
-  const missing = BLOCK - (delta.length % BLOCK);
-  const random = crypto.getRandomValues(new Uint8Array(missing));
-  return Array.from(random, (byte) => LETTERS[byte % LETTERS.length]).join('');
+  let state = 0x811c9dc5;
+  for (let at = 0; at < delta.length; at += 1) state = Math.imul(state ^ delta.charCodeAt(at), 0x01000193);
+  state ||= 1; // 0 would stay 0
+  return Array.from({ length: BLOCK - (delta.length % BLOCK) }, () => {
+    // xorshift32 (Marsaglia 2003).
+    state ^= state << 13;
+    state ^= state >>> 17;
+    state ^= state << 5;
+    return LETTERS[state & 63];
+  }).join('');
 }

@@ -9,7 +9,7 @@ import { outputItems, type StoredResponse } from './responses-store.ts';
 
 export interface ResponseRun {
   readonly body: ResponseBody;
-  readonly prompt: ResponsePrompt;
+  readonly prompt: Pick<ResponsePrompt, 'input' | 'ancestors'>;
   readonly encoder: ResponseEncoder;
   readonly stores: Stores;
   readonly clock: Clock;
@@ -65,7 +65,7 @@ async function keep({ body, prompt, encoder, stores, generationId }: ResponseRun
 
 /** What is kept of a response. */
 export function describeRun(
-  { prompt, generationId }: { readonly prompt: ResponsePrompt; readonly generationId: string | undefined },
+  { prompt, generationId }: { readonly prompt: ResponseRun['prompt']; readonly generationId: string | undefined },
   response: ResponseEncoder['response'],
 ): StoredResponse {
   return { response, input: prompt.input, ancestors: prompt.ancestors, ...(generationId === undefined ? {} : { generationId }) };

@@ -1,4 +1,5 @@
 import { createDetokenizer } from '../../../layers/tokenizer/index.ts';
+import { withoutRouting } from '../routing/choose-target.ts';
 import type { LoadedModel } from '../served-models.ts';
 import type { Endpoint } from '../services.ts';
 import { describeToken } from './describe-token.ts';
@@ -27,8 +28,12 @@ export async function* echoPrompt(
   } else {
     const [target] = targetsOf(model);
     if (target === undefined) throw new Error(`${model.served.id} has no endpoint`);
-    const { weight: _, ...named } = target;
-    const scoring = { target: named, requestId: request.requestId, prompts: [plan.promptTokenIds], topLogprobs: request.topLogprobs };
+    const scoring = {
+      target: withoutRouting(target),
+      requestId: request.requestId,
+      prompts: [plan.promptTokenIds],
+      topLogprobs: request.topLogprobs,
+    };
     const [logprobs = []] = await endpoint.score(scoring, signal);
     const detokenizer = createDetokenizer(tokenizer);
     const tokens = plan.promptTokenIds.map((tokenId, position) =>

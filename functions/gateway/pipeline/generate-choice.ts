@@ -19,6 +19,7 @@ export function describeChoice(
   return {
     requestId: plan.index === 0 ? request.requestId : `${request.requestId}-${plan.index}`,
     promptTokenIds: plan.promptTokenIds,
+    ...(request.sessionId === undefined ? {} : { sessionId: request.sessionId }),
     maxTokens: plan.maxTokens,
     stopTokenIds: model.served.stopTokenIds,
     sampling: plan.seed === undefined ? sampling : { ...sampling, seed: plan.seed },

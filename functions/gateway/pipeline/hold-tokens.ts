@@ -1,3 +1,4 @@
+import { promiseOf } from '../generation/continuation.ts';
 import { Generation, HOLD_STEP } from '../generation/generation.ts';
 import type { Room } from '../generation/room.ts';
 import type { VerdictTally } from '../generation/verdicts.ts';
@@ -15,7 +16,7 @@ import type { ChoicePlan } from './plan-choices.ts';
  */
 export async function holdTokens(
   room: Room,
-  { caller, generationId: id }: { readonly caller: Caller; readonly generationId: string },
+  { caller, generationId: id, isOneByOne }: { readonly caller: Caller; readonly generationId: string; readonly isOneByOne: boolean },
   model: LoadedModel,
   plans: readonly ChoicePlan[],
   request: GenerationRequest,
@@ -30,6 +31,7 @@ export async function holdTokens(
     .map((plan) => (request.maxTokens === undefined ? Math.min(plan.maxTokens, HOLD_STEP) : plan.maxTokens))
     .reduce((sum, tokens) => sum + tokens, 0);
   const price = priceOf(served.price);
+  const targets = targetsOf(model);
   const { keyId, projectId, organizationId } = caller;
   const owner = { runnerId: room.runner.id, modelId: served.id, keyId, projectId, organizationId, requestId: request.requestId };
   const leave = room.runner.enter();
@@ -40,15 +42,15 @@ export async function holdTokens(
       requestId: request.requestId,
       modelId: served.id,
       caller,
-      targets: targetsOf(model),
-      price,
+      targets,
       deployment: served.deployment,
       verdicts,
       promptTokens,
       maxTokens: plans.map((plan) => plan.maxTokens),
       hold,
       isCapped: hold.completionTokens < completionTokens,
-      canContinue: grammar === undefined,
+      canContinue: grammar === undefined && promiseOf(targets, request.sampling) !== 'none',
+      isOneByOne,
       stopTokenIds: served.stopTokenIds,
       leave,
     });
@@ -63,10 +65,12 @@ export function targetsOf({ served: { endpoint, alternatives = [] } }: LoadedMod
   return [endpoint, ...alternatives].map(readTarget);
 }
 
-function readTarget({ name, weight = 1, inferenceComponent, variant, region }: LoadedModel['served']['endpoint']): WeightedTarget {
+function readTarget(target: LoadedModel['served']['endpoint']): WeightedTarget {
+  const { name, weight = 1, continuation = 'valid', inferenceComponent, variant, region } = target;
   return {
     endpointName: name,
     weight,
+    continuation,
     ...(inferenceComponent === undefined ? {} : { inferenceComponent }),
     ...(variant === undefined ? {} : { variant }),
     ...(region === undefined ? {} : { region }),

@@ -12,6 +12,7 @@ export interface ChoicePlan {
 
 /**
  * Lays out the choices, prompt by prompt. A choice after the first draws with the next seed, as vLLM does.
+ * @param ownSeed for an answer whose caller set none.
  * @throws {ContextLengthExceededError} the prompt, or the prompt with `max_tokens`, is longer than the model's context: engines cut
  *   such a request silently, so it is refused here.
  */
@@ -19,6 +20,7 @@ export function planChoices(
   model: LoadedModel,
   prompts: readonly (readonly number[])[],
   request: GenerationRequest,
+  ownSeed?: number,
 ): readonly ChoicePlan[] {
   const { contextLength, id } = model.served;
   return prompts.flatMap((promptTokenIds, promptIndex) => {
@@ -39,7 +41,7 @@ export function planChoices(
     }
     const candidates = request.bestOf ?? request.choicesPerPrompt;
     return Array.from({ length: candidates }, (_, choice) => {
-      const { seed } = request.sampling;
+      const { seed = ownSeed } = request.sampling;
       return {
         index: promptIndex * candidates + choice,
         promptTokenIds,

@@ -1,32 +1,39 @@
+import { type ContinuationPromise, chooseSeed, promiseOf } from '../generation/continuation.ts';
 import type { Generation } from '../generation/generation.ts';
 import type { Room } from '../generation/room.ts';
 import { VerdictTally } from '../generation/verdicts.ts';
 import type { Caller } from '../keys/caller.ts';
+import type { LoadedModel } from '../served-models.ts';
 import { chooseModel } from './choose-model.ts';
 import { echoPrompt } from './echo-prompt.ts';
 import { fitPrompt } from './fit-prompt.ts';
 import { describeChoice, detokenizeChoice } from './generate-choice.ts';
 import type { GenerationEvent, GenerationRequest } from './generation-request.ts';
-import { holdTokens } from './hold-tokens.ts';
+import { holdTokens, targetsOf } from './hold-tokens.ts';
 import { keepBest } from './keep-best.ts';
 import { mergeChoices } from './merge-choices.ts';
 import { parseOutput } from './parse-output.ts';
-import { planChoices } from './plan-choices.ts';
-import { planOutput } from './plan-output.ts';
+import { type ChoicePlan, planChoices } from './plan-choices.ts';
+import { type OutputPlan, planOutput } from './plan-output.ts';
 import { screenInput } from './screen-input.ts';
 import { screenOutput } from './screen-output.ts';
+import { canBeStored, type StoredPlan, storePlan } from './stored-plan.ts';
 import { tokenizePrompt } from './tokenize-prompt.ts';
 
 /** Who asks, and the name under which the answer is kept. */
 export interface Admission {
   readonly caller: Caller;
   readonly generationId: string;
+  /** Its log is kept, and somebody wants the answer whatever becomes of this process: another may go on with it. */
+  readonly mayBeContinued?: boolean;
 }
 
 /** An admitted request: its tokens are held, and its events are made as they are read. Read them to their end, or leave the loop. */
 export interface RunningGeneration {
   readonly generation: Generation;
   readonly events: AsyncGenerator<GenerationEvent>;
+  /** For another process, where it may go on and can. */
+  readonly continuation?: { readonly plan: StoredPlan; readonly promise: ContinuationPromise } | undefined;
 }
 
 /**
@@ -35,7 +42,7 @@ export interface RunningGeneration {
  */
 export async function runGeneration(
   room: Room,
-  { caller, generationId }: Admission,
+  { caller, generationId, mayBeContinued = false }: Admission,
   request: GenerationRequest,
   signal: AbortSignal,
 ): Promise<RunningGeneration> {
@@ -44,16 +51,38 @@ export async function runGeneration(
   const screened = await Promise.all(request.prompts.map((prompt) => screenInput(room.safety, prompt, request, signal, verdicts)));
   const fitting = screened.map((prompt) => fitPrompt(model, prompt, request));
   const prompts = await Promise.all(fitting.map((prompt) => tokenizePrompt(model, prompt, request, signal)));
-  const plans = planChoices(model, prompts, request);
-  const { grammar, createParser } = planOutput(model, request);
-  const generation = await holdTokens(room, { caller, generationId }, model, plans, request, grammar, verdicts);
+  const promise = promiseOf(targetsOf(model), request.sampling);
+  const plans = planChoices(model, prompts, request, chooseSeed(generationId, promise, request.sampling));
+  const output = planOutput(model, request);
+  const { grammar } = output;
+  const isOneByOne = mayBeContinued && promise !== 'none' && canBeStored(plans, request, grammar);
+  const generation = await holdTokens(room, { caller, generationId, isOneByOne }, model, plans, request, grammar, verdicts);
+  const plan = isOneByOne ? storePlan(model, caller, plans, request, generation) : undefined;
+  const events = answer({ room, generation, model, plans, request, output, verdicts }, signal);
+  return { generation, events, continuation: plan && { plan, promise } };
+}
+
+/** From the endpoint's ids to what may be shown. Of a generation that another process began, its first ids go through the same steps again. */
+export function answer(
+  parts: {
+    readonly room: Room;
+    readonly generation: Generation;
+    readonly model: LoadedModel;
+    readonly plans: readonly ChoicePlan[];
+    readonly request: GenerationRequest;
+    readonly output: OutputPlan;
+    readonly verdicts: VerdictTally;
+  },
+  signal: AbortSignal,
+): AsyncGenerator<GenerationEvent> {
+  const { room, generation, model, plans, request, output, verdicts } = parts;
   const stop = new AbortController();
   const running = AbortSignal.any([signal, stop.signal]);
   const choices = plans.map((plan) => {
-    const generated = generation.tokens(plan.index, describeChoice(model, plan, request, grammar), running);
-    const answer = detokenizeChoice(generated, model, plan, request.stop);
-    const text = echoPrompt(answer, room.endpoint, model, plan, request, running);
-    return { index: plan.index, events: screenOutput(parseOutput(text, createParser()), room.safety, verdicts) };
+    const generated = generation.tokens(plan.index, describeChoice(model, plan, request, output.grammar), running);
+    const detokenized = detokenizeChoice(generated, model, plan, request.stop);
+    const text = echoPrompt(detokenized, room.endpoint, model, plan, request, running);
+    return { index: plan.index, events: screenOutput(parseOutput(text, output.createParser()), room.safety, verdicts) };
   });
-  return { generation, events: generation.settled(keepBest(mergeChoices(choices, stop), request)) };
+  return generation.settled(keepBest(mergeChoices(choices, stop), request));
 }

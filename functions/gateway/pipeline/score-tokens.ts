@@ -1,5 +1,5 @@
 import type { GenerationRoom } from '../generation/generation.ts';
-import { chooseTarget } from '../routing/choose-target.ts';
+import { chooseTarget, withoutRouting } from '../routing/choose-target.ts';
 import type { LoadedModel } from '../served-models.ts';
 import type { PromptLogprobs } from '../services.ts';
 import { targetsOf } from './hold-tokens.ts';
@@ -21,11 +21,8 @@ export async function scoreTokens(
 ): Promise<readonly PromptLogprobs[]> {
   const scores: PromptLogprobs[] = [];
   for (const batch of cutBatches(prompts)) {
-    const { weight: _, ...target } = chooseTarget(targetsOf(model), room.health, {
-      promptTokenIds: batch[0] ?? [],
-      tried: [],
-      nowMs: room.clock.now(),
-    });
+    const request = { promptTokenIds: batch[0] ?? [], tried: [], nowMs: room.clock.now() };
+    const target = withoutRouting(chooseTarget(targetsOf(model), room.health, request));
     room.health.began(target);
     try {
       scores.push(

@@ -1,20 +1,23 @@
 import type { Room } from '../generation/room.ts';
-import type { AnswerHead } from '../openai/answer.ts';
+import type { AnswerHead, AnswerRequest } from '../openai/answer.ts';
 import type { Delivery, ParsedRequest } from '../openai/request-fields.ts';
-import type { GenerationEvent, GenerationRequest } from '../pipeline/generation-request.ts';
+import type { GenerationEvent } from '../pipeline/generation-request.ts';
+import { type AnswerWriter, createDerivedIds, type WriterKind } from './answer-writer.ts';
 import { deliverAnswer } from './deliver-answer.ts';
+import { DATA_EVENTS } from './event-stream.ts';
 import { readJsonBody } from './read-json-body.ts';
 import type { RouteContext } from './route-context.ts';
 
 /** How one path reads its requests and writes its answers. */
 export interface GenerationFormat {
+  readonly name: string;
   readonly idPrefix: string;
   /** @param text the body as it was sent. */
   parse(body: unknown, requestId: string, text: string): ParsedRequest;
-  encodeWhole(events: AsyncIterable<GenerationEvent>, request: GenerationRequest, head: AnswerHead): Promise<object>;
+  encodeWhole(events: AsyncIterable<GenerationEvent>, request: AnswerRequest, head: AnswerHead): Promise<object>;
   encodeChunks(
     events: AsyncIterable<GenerationEvent>,
-    request: GenerationRequest,
+    request: AnswerRequest,
     head: AnswerHead,
     delivery: Delivery,
   ): AsyncGenerator<object>;
@@ -25,13 +28,36 @@ export async function answerGeneration(c: RouteContext, room: Room, format: Gene
   const requestId = c.get('requestId');
   const body = await readJsonBody(c);
   const { request, delivery } = format.parse(body, requestId, await c.req.text());
-  const head = { id: room.ids.create(format.idPrefix), created: Math.floor(room.clock.now() / 1000), ids: room.ids };
-  const isStored = !isRecord(body) || body['store'] !== false;
-  return deliverAnswer(c, room, request, { isStream: delivery.stream, isStored }, async (answer) =>
-    delivery.stream
-      ? answer.stream(format.encodeChunks(answer.events, request, head, delivery))
-      : answer.json(await format.encodeWhole(answer.events, request, head)),
-  );
+  const state = { id: room.ids.create(format.idPrefix), created: Math.floor(room.clock.now() / 1000), delivery };
+  const fields = isRecord(body) ? body : {};
+  const form = {
+    isStream: delivery.stream,
+    isStored: fields['store'] !== false,
+    ...(typeof fields['prompt_cache_key'] === 'string' ? { session: fields['prompt_cache_key'] } : {}),
+    writer: { kind: writersOf(format), state },
+  };
+  return deliverAnswer(c, room, request, form, async (answer) => (delivery.stream ? answer.stream() : await answer.json()));
+}
+
+/** What is fixed of an answer when it begins. */
+interface AnswerState {
+  readonly id: string;
+  readonly created: number;
+  readonly delivery: Delivery;
+}
+
+export function writersOf(format: GenerationFormat): WriterKind<AnswerState> {
+  return {
+    name: format.name,
+    create(_room, { id, created, delivery }, { request }): AnswerWriter {
+      const head = { id, created, ids: createDerivedIds(id) };
+      return {
+        framing: DATA_EVENTS,
+        chunks: (events) => format.encodeChunks(events, request, head, delivery),
+        whole: (events) => format.encodeWhole(events, request, head),
+      };
+    },
+  };
 }
 
 function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {

@@ -4,6 +4,7 @@ import type { GenerationFormat } from './answer-generation.ts';
 
 /** `POST /v1/chat/completions` */
 export const chatCompletions: GenerationFormat = {
+  name: 'chat-completions',
   idPrefix: 'chatcmpl-',
   parse: parseChatRequest,
   encodeWhole: encodeChatCompletion,

@@ -4,6 +4,7 @@ import type { GenerationFormat } from './answer-generation.ts';
 
 /** `POST /v1/completions` */
 export const completions: GenerationFormat = {
+  name: 'completions',
   idPrefix: 'cmpl-',
   parse: parseCompletionRequest,
   encodeWhole: encodeCompletion,

@@ -3,49 +3,58 @@
  * happens when the client leaves. A plain client that leaves takes the endpoint's work with it. One that asked for a lease
  * (`x-penstock-lease: SECONDS`) may come back within it; one that sent an `Idempotency-Key` finds its answer under that key.
  */
+import { createHash } from 'node:crypto';
 import { InvalidRequestError } from '../errors.ts';
 import type { Generation } from '../generation/generation.ts';
 import { claimIdempotencyKey, digestOf, releaseIdempotencyKey } from '../generation/idempotency.ts';
 import type { Room } from '../generation/room.ts';
-import type { LoggedEvent, TokenLog } from '../generation/token-log.ts';
+import { type KeptContinuation, keptContinuation, type RunningLog } from '../generation/running-log.ts';
+import type { LoggedEvent } from '../generation/token-log.ts';
 import { begin } from '../pipeline/begin.ts';
 import type { GenerationEvent, GenerationRequest } from '../pipeline/generation-request.ts';
+import type { RunningGeneration } from '../pipeline/run-generation.ts';
 import { runRequest } from '../pipeline/run-request.ts';
-import { COMMENT, DATA_EVENTS, type EventFraming, eventStreamResponse, frameEvents } from './event-stream.ts';
-import { replayAnswer } from './replay-answer.ts';
+import type { WriterKind } from './answer-writer.ts';
+import { COMMENT, eventStreamResponse, frameEvents } from './event-stream.ts';
+import { encodeKeptPlan } from './kept-plan.ts';
+import { followAnswer, replayAnswer } from './replay-answer.ts';
 import { GENERATION_HEADER, type RouteContext } from './route-context.ts';
 
 const LEASE_HEADER = 'x-penstock-lease';
+const SESSION_HEADER = 'x-penstock-session';
 const STATUS_HEADER = 'x-penstock-status';
 const IDEMPOTENCY_HEADER = 'idempotency-key';
 const IDEMPOTENCY_SECONDS = 24 * 3600;
 
-export interface AnswerForm {
+export interface AnswerForm<State> {
   readonly isStream: boolean;
   /** False keeps nothing of the answer anywhere. */
   readonly isStored: boolean;
   /** The answer is made whether somebody waits for it or not, and its events are kept. */
   readonly isBackground?: boolean;
+  /** What the caller calls the session that it belongs to. */
+  readonly session?: string;
+  readonly writer: { readonly kind: WriterKind<State>; readonly state: State };
 }
 
 /** An answer that has begun. Exactly one of its methods is called. */
 export interface Answer {
   readonly generationId: string;
-  readonly events: AsyncIterable<GenerationEvent>;
-  /** Answers at once; the chunks are made and kept meanwhile. */
-  background(body: object, chunks: AsyncIterable<unknown>, framing: EventFraming): Response;
-  json(body: object): Promise<Response>;
-  stream(chunks: AsyncIterable<unknown>, framing?: EventFraming): Response;
+  /** Answers at once; the events are made and kept meanwhile. */
+  background(body: object): Response;
+  json(): Promise<Response>;
+  stream(): Response;
 }
 
-/** @param encode reads the answer's events and gives the response by one of its methods. */
-export async function deliverAnswer(
+/** @param encode gives the response by one of the answer's methods. */
+export async function deliverAnswer<State>(
   c: RouteContext,
   room: Room,
-  request: GenerationRequest,
-  form: AnswerForm,
+  parsed: GenerationRequest,
+  form: AnswerForm<State>,
   encode: (answer: Answer) => Promise<Response>,
 ): Promise<Response> {
+  const request = { ...parsed, ...readSession(c, form.session) };
   const generationId = room.ids.create('gen_');
   const named = readIdempotencyKey(c);
   const keptSeconds = named === undefined ? room.config.cacheSeconds : IDEMPOTENCY_SECONDS;
@@ -58,11 +67,10 @@ export async function deliverAnswer(
   for (;;) {
     const claim = await claimIdempotencyKey(room, { ownerId, key, digest, generationId, keptSeconds });
     if (claim.isMine) {
-      const release = () => releaseIdempotencyKey(room, ownerId, key, generationId);
       try {
-        return await encode(await startAnswer(c, room, request, form, generationId, release));
+        return await encode(await startAnswer(c, room, request, form, generationId, key));
       } catch (error) {
-        await release();
+        await releaseIdempotencyKey(room, ownerId, key, generationId);
         throw error;
       }
     }
@@ -71,23 +79,25 @@ export async function deliverAnswer(
   }
 }
 
-async function startAnswer(
+async function startAnswer<State>(
   c: RouteContext,
   room: Room,
   request: GenerationRequest,
-  form: AnswerForm,
+  form: AnswerForm<State>,
   generationId: string,
-  release: (() => Promise<void>) | undefined,
+  idempotencyKey: string | undefined,
 ): Promise<Answer> {
   const caller = c.get('caller');
   const leaseMs = readLease(c);
   // Whoever can come back is not gone when its connection is.
   const isBackground = form.isBackground === true;
-  const isDetached = isBackground || release !== undefined || (leaseMs !== undefined && form.isStream);
+  const isDetached = isBackground || idempotencyKey !== undefined || (leaseMs !== undefined && form.isStream);
+  const isLogKept = form.isStored && (isBackground || isKept(room, isDetached));
   const gone = new AbortController();
   const signal = isDetached ? gone.signal : AbortSignal.any([gone.signal, c.req.raw.signal]);
-  const { generation, events } = await runRequest(room, { caller, generationId }, request, signal);
-  let tokenLog: TokenLog;
+  const running = await runRequest(room, { caller, generationId, mayBeContinued: isLogKept && isDetached }, request, signal);
+  const { generation, events } = running;
+  let tokenLog: RunningLog;
   let begun: AsyncIterableIterator<GenerationEvent>;
   try {
     tokenLog = await room.logs.open(
@@ -96,12 +106,12 @@ async function startAnswer(
         ownerId: caller.ownerId,
         runnerId: room.runner.id,
         form: form.isStream || isBackground ? 'stream' : 'whole',
-        isKept: form.isStored && (isBackground || isKept(room, isDetached)),
-        batchMs: room.config.tokenLog.batchMs,
-        retentionSeconds: room.config.tokenLog.retentionSeconds,
+        isKept: isLogKept,
+        ...room.config.tokenLog,
         completionTokens: () => generation.completionTokens,
         onWriteFailed: (error) =>
           room.log.write('error', 'token-log-failed', { generationId, error: error instanceof Error ? error.name : 'unknown' }),
+        continuation: keepContinuation(running, form.writer, isDetached ? leaseMs : undefined, idempotencyKey, gone),
       },
       (reason) => gone.abort(reason),
       isDetached ? leaseMs : undefined,
@@ -118,31 +128,34 @@ async function startAnswer(
     throw error;
   }
   // A failure is not kept under its key: the same request may be tried again.
-  if (release !== undefined)
+  if (idempotencyKey !== undefined) {
+    const release = () => releaseIdempotencyKey(room, caller.ownerId, idempotencyKey, generationId);
     void generation.whenSettled.then((phase) => (phase === 'failed' || phase === 'cancelled' ? release() : undefined));
+  }
   const headers = { [GENERATION_HEADER]: generationId, ...generation.rateLimits.headers };
+  const writer = form.writer.kind.create(room, form.writer.state, { request, generationId });
+  const { framing } = writer;
 
-  /** The chunks as they are kept, and as they are sent. */
-  const recordChunks = (chunks: AsyncIterable<unknown>, framing: EventFraming) => {
+  /** The events as they are kept, and as they are sent. */
+  const recordChunks = () => {
     const isLeft = () => gone.signal.aborted && gone.signal.reason instanceof DOMException;
-    return record(frameEvents(chunks, { requestId: request.requestId, log: room.log, framing, isLeft }), tokenLog);
+    return record(frameEvents(writer.chunks(begun), { requestId: request.requestId, log: room.log, framing, isLeft }), tokenLog);
   };
 
   return {
     generationId,
-    events: begun,
-    background(body, chunks, framing) {
-      void drain(recordChunks(chunks, framing));
+    background(body) {
+      void drain(recordChunks());
       return new Response(JSON.stringify(body), { headers: { 'content-type': 'application/json', ...headers } });
     },
-    async json(body) {
-      const text = JSON.stringify(body);
+    async json() {
+      const text = JSON.stringify(await writer.whole(begun));
       tokenLog.append(text);
       await tokenLog.end();
       return new Response(text, { headers: { 'content-type': 'application/json', ...headers } });
     },
-    stream(chunks, framing = DATA_EVENTS) {
-      const recorded = recordChunks(chunks, framing);
+    stream() {
+      const recorded = recordChunks();
       const keepAlive = {
         afterMs: leaseMs === undefined ? room.config.keepAliveMs : Math.min(room.config.keepAliveMs, leaseMs / 3),
         frame: () => {
@@ -152,10 +165,28 @@ async function startAnswer(
       };
       if (!isDetached) return eventStreamResponse(recorded, { onLeave: () => gone.abort(), keepAlive, headers });
       void drain(recorded);
-      const left = new AbortController();
-      return eventStreamResponse(attend(tokenLog, room, left.signal), { onLeave: () => left.abort(), keepAlive, headers });
+      // Where the socket's end is seen, a reader that reads renews its lease by reading.
+      const onRead = () => {
+        if (room.config.seesDisconnects) void room.logs.acknowledge(generationId);
+      };
+      return followAnswer(c, room, generationId, 0, { framing, keepAlive, headers, onRead });
     },
   };
+}
+
+/** For the process that goes on when this one dies. */
+function keepContinuation<State>(
+  { generation, continuation }: RunningGeneration,
+  { kind, state }: AnswerForm<State>['writer'],
+  leaseMs: number | undefined,
+  idempotencyKey: string | undefined,
+  gone: AbortController,
+): KeptContinuation | undefined {
+  if (continuation === undefined) return undefined;
+  const plan = encodeKeptPlan({ writer: { name: kind.name, state }, plan: continuation.plan, idempotencyKey });
+  return plan === undefined
+    ? undefined
+    : keptContinuation(generation, gone, { plan, leaseMs, writesFirst: continuation.promise !== 'identical' });
 }
 
 function isKept(room: Room, isDetached: boolean): boolean {
@@ -163,19 +194,11 @@ function isKept(room: Room, isDetached: boolean): boolean {
 }
 
 /** Numbers the frames and writes them down. */
-async function* record(frames: AsyncIterable<string>, tokenLog: TokenLog): AsyncGenerator<LoggedEvent> {
+async function* record(frames: AsyncIterable<string>, tokenLog: RunningLog): AsyncGenerator<LoggedEvent> {
   try {
     for await (const frame of frames) yield tokenLog.append(frame);
   } finally {
     await tokenLog.end();
-  }
-}
-
-/** Where the socket's end is seen, a reader that reads renews its lease by reading. */
-async function* attend(tokenLog: TokenLog, room: Room, signal: AbortSignal): AsyncGenerator<LoggedEvent> {
-  for await (const event of tokenLog.follow(0, signal)) {
-    if (room.config.seesDisconnects) void room.logs.acknowledge(tokenLog.options.id);
-    yield event;
   }
 }
 
@@ -207,4 +230,19 @@ function readLease(c: RouteContext): number | undefined {
   const seconds = Number(text);
   if (Number.isFinite(seconds) && seconds >= 1 && seconds <= 600) return seconds * 1000;
   throw new InvalidRequestError(`The header ${LEASE_HEADER} must be 1 to 600 seconds.`);
+}
+
+/** As a digest: what the caller calls it goes to no endpoint, and two callers' sessions of one name are two. */
+function readSession(c: RouteContext, named: string | undefined): { readonly sessionId?: string } {
+  const header = c.req.header(SESSION_HEADER);
+  if (header !== undefined && !/^[\x21-\x7e]{1,256}$/.test(header))
+    throw new InvalidRequestError(`The header ${SESSION_HEADER} must be 1 to 256 visible ASCII characters.`);
+  const session = header ?? named;
+  if (session === undefined || session === '') return {};
+  return {
+    sessionId: createHash('sha256')
+      .update(JSON.stringify([c.get('caller').ownerId, session]))
+      .digest('hex')
+      .slice(0, 32),
+  };
 }

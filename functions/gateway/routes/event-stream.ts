@@ -7,15 +7,23 @@ export interface EventFraming {
   frame(value: unknown): string;
   /** What follows the last event. */
   readonly end: string;
+  /** After this nothing follows. */
+  isLast(frame: string): boolean;
 }
 
 /** Chat completions and completions: bare data, `[DONE]` at the end. */
-export const DATA_EVENTS: EventFraming = { frame: (value) => `data: ${JSON.stringify(value)}\n\n`, end: 'data: [DONE]\n\n' };
+const DONE = 'data: [DONE]\n\n';
+export const DATA_EVENTS: EventFraming = {
+  frame: (value) => `data: ${JSON.stringify(value)}\n\n`,
+  end: DONE,
+  isLast: (frame) => frame === DONE,
+};
 
 /** Responses: each event under its own name; the last one says by itself that it is. */
 export const NAMED_EVENTS: EventFraming = {
   frame: (value) => `event: ${nameOf(value)}\ndata: ${JSON.stringify(value)}\n\n`,
   end: '',
+  isLast: (frame) => /^event: response\.(?:completed|incomplete|failed)\n/.test(frame),
 };
 
 function nameOf(value: unknown): string {

@@ -4,7 +4,7 @@ import { findIdempotentGeneration, releaseIdempotencyKey } from '../generation/i
 import type { Room } from '../generation/room.ts';
 import type { LoggedEvent, LogHead } from '../generation/token-log.ts';
 import { encodeError } from '../openai/error-body.ts';
-import { COMMENT, DATA_EVENTS, eventStreamResponse } from './event-stream.ts';
+import { COMMENT, DATA_EVENTS, type EventFraming, eventStreamResponse, type KeepAlive } from './event-stream.ts';
 import { GENERATION_HEADER, type RouteContext } from './route-context.ts';
 
 const POLL_MS = 50;
@@ -61,22 +61,37 @@ async function untilBegun(
   return undefined;
 }
 
+interface Following {
+  readonly framing?: EventFraming;
+  readonly keepAlive?: KeepAlive;
+  readonly headers?: Readonly<Record<string, string>>;
+  /** An event was read. */
+  readonly onRead?: () => void;
+}
+
 /** The events after a number, with their ids, as the first reader got them. */
-export function followAnswer(c: RouteContext, room: Room, generationId: string, after: number, framing = DATA_EVENTS): Response {
+export function followAnswer(c: RouteContext, room: Room, generationId: string, after: number, following: Following = {}): Response {
+  const { framing = DATA_EVENTS, keepAlive = { afterMs: room.config.keepAliveMs, frame: () => COMMENT }, headers, onRead } = following;
   const left = new AbortController();
   const lostFrame = (error: Error) => framing.frame(encodeError(error, c.get('requestId')));
   const events = room.logs.follow(generationId, after, lostFrame, AbortSignal.any([left.signal, c.req.raw.signal]));
-  const keepAlive = { afterMs: room.config.keepAliveMs, frame: () => COMMENT };
-  return eventStreamResponse(untilLeft(events, left.signal), {
+  return eventStreamResponse(untilLeft(events, left.signal, onRead), {
     onLeave: () => left.abort(),
     keepAlive,
-    headers: { [GENERATION_HEADER]: generationId },
+    headers: { [GENERATION_HEADER]: generationId, ...headers },
   });
 }
 
-async function* untilLeft(events: AsyncIterable<LoggedEvent>, left: AbortSignal): AsyncGenerator<LoggedEvent> {
+async function* untilLeft(
+  events: AsyncIterable<LoggedEvent>,
+  left: AbortSignal,
+  onRead: () => void = () => undefined,
+): AsyncGenerator<LoggedEvent> {
   try {
-    yield* events;
+    for await (const event of events) {
+      onRead();
+      yield event;
+    }
   } catch (error) {
     if (!left.aborted) throw error;
   }

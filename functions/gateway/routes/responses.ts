@@ -2,12 +2,11 @@
 import type { Context } from 'hono';
 import { GenerationLostError, InvalidRequestError, NotFoundError } from '../errors.ts';
 import type { Room } from '../generation/room.ts';
-import { isRunnerAlive } from '../generation/runner.ts';
-import { deleteLog, readLogHead } from '../generation/token-log.ts';
+import { deleteLog } from '../generation/token-log.ts';
 import type { RequestVariables } from '../middleware/request-id.ts';
 import { createConversationStore } from '../openai/conversation-store.ts';
 import { cutPage, type ListPage, parsePageQuery } from '../openai/page-query.ts';
-import { answerResponse, describeRun, streamResponse } from '../openai/responses-answer.ts';
+import { answerResponse, describeRun, type ResponseRun, streamResponse } from '../openai/responses-answer.ts';
 import { ResponseEncoder } from '../openai/responses-events.ts';
 import type { Item } from '../openai/responses-items.ts';
 import { createResponseObject, failResponse } from '../openai/responses-object.ts';
@@ -19,10 +18,17 @@ import {
   readPromptRequest,
   type Stores,
 } from '../openai/responses-prompt.ts';
-import { includesLogprobs, parseInputTokensBody, parseResponseBody } from '../openai/responses-request.ts';
+import {
+  conversationIdOf,
+  includesLogprobs,
+  parseInputTokensBody,
+  parseResponseBody,
+  type ResponseBody,
+} from '../openai/responses-request.ts';
 import { createResponsesStore, isRunning, type StoredResponse } from '../openai/responses-store.ts';
 import { countPrompt } from '../pipeline/count-prompt.ts';
 import type { Services } from '../services.ts';
+import type { WriterKind } from './answer-writer.ts';
 import { deliverAnswer } from './deliver-answer.ts';
 import { NAMED_EVENTS } from './event-stream.ts';
 import { ownerOf } from './owner.ts';
@@ -32,7 +38,10 @@ import { followAnswer } from './replay-answer.ts';
 type RouteContext = Context<{ Variables: RequestVariables }>;
 
 export function openStores(c: RouteContext, services: Services): Stores {
-  const owner = ownerOf(c);
+  return storesOf(ownerOf(c), services);
+}
+
+function storesOf(owner: string, services: Services): Stores {
   return {
     responses: createResponsesStore(services.table, owner, () => services.clock.now()),
     conversations: createConversationStore(services.table, owner),
@@ -55,25 +64,57 @@ export async function createResponse(c: RouteContext, services: Room): Promise<R
   const request = readGenerationRequest(body, prompt, requestId);
   const id = services.ids.create(RESPONSE_PREFIX);
   const created = Math.floor(services.clock.now() / 1000);
-  const encoder = new ResponseEncoder(createResponseObject(body, { id, created, status: isBackground ? 'queued' : 'in_progress' }), {
-    obfuscate: body.stream_options?.include_obfuscation ?? true,
-    logprobs: includesLogprobs(body),
-    itemId: (kind, index) => outputItemId(id, kind, index),
-  });
-  const shared = { body, prompt, encoder, stores, clock: services.clock, log: services.log, requestId };
-  return deliverAnswer(c, services, request, { isStream, isStored: body.store !== false, isBackground }, async (answer) => {
-    if (!isBackground) {
-      return isStream
-        ? answer.stream(streamResponse(shared, answer.events), NAMED_EVENTS)
-        : answer.json(await answerResponse(shared, answer.events));
-    }
-    const { generationId } = answer;
-    const queued = encoder.response;
-    await stores.responses.save(describeRun({ prompt, generationId }, queued));
-    const events = streamResponse({ ...shared, generationId }, answer.events);
-    return isStream ? answer.stream(events, NAMED_EVENTS) : answer.background(queued, events, NAMED_EVENTS);
+  const { input: _input, ...rest } = body;
+  const { input, ancestors } = prompt;
+  const state = { id, created, isBackground, owner: ownerOf(c), body: rest, prompt: { input, ancestors } };
+  const session = body.prompt_cache_key ?? conversationIdOf(body) ?? ancestors[0] ?? body.previous_response_id;
+  const form = {
+    isStream,
+    isStored: body.store !== false,
+    isBackground,
+    ...(typeof session === 'string' ? { session } : {}),
+    writer: { kind: responseWriters, state },
+  };
+  return deliverAnswer(c, services, request, form, async (answer) => {
+    if (!isBackground) return isStream ? answer.stream() : await answer.json();
+    const queued = describeStart(state);
+    await stores.responses.save(describeRun({ prompt, generationId: answer.generationId }, queued));
+    return isStream ? answer.stream() : answer.background(queued);
   });
 }
+
+/** What is fixed of a response when it begins. */
+interface ResponseState {
+  readonly id: string;
+  readonly created: number;
+  readonly isBackground: boolean;
+  readonly owner: string;
+  readonly body: ResponseBody;
+  readonly prompt: ResponseRun['prompt'];
+}
+
+function describeStart({ body, id, created, isBackground }: ResponseState): ResponseEncoder['response'] {
+  return createResponseObject(body, { id, created, status: isBackground ? 'queued' : 'in_progress' });
+}
+
+export const responseWriters: WriterKind<ResponseState> = {
+  name: 'responses',
+  create(room, state, { request, generationId }) {
+    const { id, body, prompt, owner, isBackground } = state;
+    const encoder = new ResponseEncoder(describeStart(state), {
+      obfuscate: body.stream_options?.include_obfuscation ?? true,
+      logprobs: includesLogprobs(body),
+      itemId: (kind, index) => outputItemId(id, kind, index),
+    });
+    const { clock, log } = room;
+    const run: ResponseRun = {
+      ...{ body, prompt, encoder, clock, log, requestId: request.requestId },
+      stores: storesOf(owner, room),
+      ...(isBackground ? { generationId } : {}),
+    };
+    return { framing: NAMED_EVENTS, chunks: (events) => streamResponse(run, events), whole: (events) => answerResponse(run, events) };
+  },
+};
 
 /** `POST /v1/responses/input_tokens` */
 export async function countInputTokens(
@@ -97,7 +138,7 @@ export async function getResponse(c: RouteContext, room: Room): Promise<Response
     });
   }
   await room.logs.head(generationId, c.get('caller').keyId);
-  return followAnswer(c, room, generationId, after, NAMED_EVENTS);
+  return followAnswer(c, room, generationId, after, { framing: NAMED_EVENTS });
 }
 
 /** Events are numbered from 0 in a response, and from 1 where they are kept. */
@@ -152,29 +193,24 @@ async function* untilAborted<Event>(events: AsyncIterable<Event>, signal: AbortS
 }
 
 /** `GET /v1/responses/{id}/input_items` */
-export async function listInputItems(c: RouteContext, services: Services): Promise<ListPage<Item>> {
+export async function listInputItems(c: RouteContext, room: Room): Promise<ListPage<Item>> {
   const page = parsePageQuery(c.req.query());
-  return cutPage((await getStored(c, services)).input, page);
+  return cutPage((await getStored(c, room)).input, page);
 }
 
-async function getStored(c: RouteContext, services: Services): Promise<StoredResponse> {
+async function getStored(c: RouteContext, room: Room): Promise<StoredResponse> {
   const id = idOf(c);
-  const { responses } = openStores(c, services);
+  const { responses } = openStores(c, room);
   const stored = await responses.find(id);
   if (stored === undefined) throw notFound(id);
   const { generationId, response } = stored;
-  if (generationId === undefined || !isRunning(response) || (await isBeingMade(services, generationId))) return stored;
+  if (generationId === undefined || !isRunning(response) || (await room.logs.isMade(generationId))) return stored;
   // It may have ended between the two looks; if it has not, nobody will end it any more.
   const now = (await responses.find(id)) ?? stored;
   if (!isRunning(now.response)) return now;
   const lost = { ...now, response: failResponse(now.response, now.response.output, new GenerationLostError().message, false) };
   await responses.save(lost);
   return lost;
-}
-
-async function isBeingMade({ table, clock }: Services, generationId: string): Promise<boolean> {
-  const head = await readLogHead(table, generationId);
-  return head !== undefined && !head.ended && (await isRunnerAlive(table, clock, head.runnerId, head.startedAt));
 }
 
 function idOf(c: RouteContext): string {

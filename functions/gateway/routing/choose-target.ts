@@ -1,16 +1,24 @@
 /**
- * Which endpoint answers. A prompt goes where its beginning was computed before: rendezvous hashing over the hash chain of its token blocks
- * gives the same target for the same prefix in every process, without a router that remembers. Affinity yields to load: a target that has more
+ * Which endpoint answers. A prompt goes where its session was before or, when it names none, where its beginning was computed before: rendezvous
+ * hashing over the session, or over the hash chain of the token blocks, gives the same target in every process, without a router that remembers. Affinity yields to load: a target that has more
  * than its share under way is passed over (bounded load), and one whose circuit is open or that failed this very answer comes last. Targets in
  * other regions stand in when those of the own region do not answer.
  * Thaler and Ravishankar 1998 (rendezvous), Mirrokni et al. 2018 (bounded loads).
  */
+import type { Continuation } from '../../../models/catalog.ts';
 import type { EndpointTarget } from '../services.ts';
 import { nameOf, type TargetHealth } from './target-health.ts';
 
 export interface WeightedTarget extends EndpointTarget {
   /** Share of the requests; 0 takes none unless nothing else is left. */
   readonly weight: number;
+  /** What it promises of answers that another call began. */
+  readonly continuation: Continuation;
+}
+
+/** What a call names: where it goes, without what we know of the place. */
+export function withoutRouting({ weight: _weight, continuation: _continuation, ...target }: WeightedTarget): EndpointTarget {
+  return target;
 }
 
 /** Token ids of one block, as engines cache them. */
@@ -20,22 +28,27 @@ const DECIDING_BLOCKS = 16;
 /** A target takes at most this many times its share of what is under way. */
 const BOUND = 1.25;
 
+/** @param request with `isContinued`, only targets that go on with what another call began are asked. */
 export function chooseTarget(
-  targets: readonly WeightedTarget[],
+  allTargets: readonly WeightedTarget[],
   health: TargetHealth,
   request: {
     readonly promptTokenIds: readonly number[];
+    /** Names the session that it belongs to. */
+    readonly sessionId?: string | undefined;
+    readonly isContinued?: boolean;
     readonly tried: readonly EndpointTarget[];
     readonly nowMs: number;
   },
 ): WeightedTarget {
+  const targets = request.isContinued === true ? allTargets.filter((target) => target.continuation !== 'none') : allTargets;
   const [first] = targets;
-  if (first === undefined) throw new Error('a model has at least one target');
+  if (first === undefined) throw new Error('a model has at least one target, and one that goes on when its answers may');
   if (targets.length === 1) return first;
   const tried = new Set(request.tried.map(nameOf));
   const total = targets.reduce((sum, target) => sum + health.of(target).outstanding, 0) + 1;
   const weights = targets.reduce((sum, target) => sum + target.weight, 0);
-  const key = prefixKey(request.promptTokenIds);
+  const key = request.sessionId === undefined ? prefixKey(request.promptTokenIds) : `session ${request.sessionId}`;
   const ranked = targets
     .map((target) => {
       const share = weights === 0 ? 1 / targets.length : target.weight / weights;

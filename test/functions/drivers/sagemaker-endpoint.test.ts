@@ -78,7 +78,7 @@ describe('SageMaker endpoint', () => {
       [{ kind: 'stream-broken', afterEvents: 0 }, 'broken', 0],
       [{ kind: 'stream-broken', afterEvents: 3 }, 'broken', 3],
       [{ kind: 'stream-failure', afterEvents: 3 }, 'broken', 3],
-      [{ kind: 'stream-time-exceeded', afterEvents: 3 }, 'stalled', 3],
+      [{ kind: 'stream-time-exceeded', afterEvents: 3 }, 'time-exceeded', 3],
       [{ kind: 'stall', afterEvents: 3 }, 'stalled', 3],
       [{ kind: 'cut', afterEvents: 3 }, 'broken', 3],
       [{ kind: 'corrupt-frame', afterEvents: 3 }, 'broken', 3],

@@ -6,6 +6,7 @@ import { ToyEndpoint } from '../../../support/toy-endpoint.ts';
 
 const LENGTH = 24;
 const broken = (reason: 'broken' | 'stalled' | 'unreachable' = 'broken') => new EndpointUnavailableError(reason, 'penstock-gpt');
+const retry = { maxFailures: 3, canWait: true, hedgeAfterMs: 0, budget: { percent: 20, perSecond: 10 } };
 const alternatives = [{ name: 'penstock-other', weight: 1 }];
 
 async function uninterrupted(): Promise<string> {
@@ -45,7 +46,7 @@ describe('failover', () => {
 
   it('ends in one honest error event when every try fails, and charges what was delivered', async () => {
     const endpoint = new ToyEndpoint((_, call) => ({ after: call === 0 ? 5 : 0, error: broken() }));
-    const gateway = await createGenerationGateway(endpoint, { config: { retry: { maxFailures: 2, canWait: true, hedgeAfterMs: 0 } } });
+    const gateway = await createGenerationGateway(endpoint, { config: { retry: { ...retry, maxFailures: 2 } } });
     const { error, bytes, finishReason } = await readStream(await gateway.complete({ max_tokens: LENGTH, stream: true }));
     expect(error).toBe('endpoint_failed');
     expect(finishReason).toBeUndefined();
@@ -56,7 +57,7 @@ describe('failover', () => {
 
   it('charges nothing for an answer that was only an error', async () => {
     const endpoint = new ToyEndpoint(() => ({ after: 0, error: broken() }));
-    const gateway = await createGenerationGateway(endpoint, { config: { retry: { maxFailures: 0, canWait: true, hedgeAfterMs: 0 } } });
+    const gateway = await createGenerationGateway(endpoint, { config: { retry: { ...retry, maxFailures: 0 } } });
     expect((await gateway.complete()).status).toBe(502);
     expect(await gateway.usage()).toMatchObject([{ status: 'failed', prompt_tokens: 0, completion_tokens: 0 }]);
   });
@@ -95,8 +96,8 @@ describe('failover', () => {
 
   it('asks another target too when the first is silent, by setting, and stops the slower one', async () => {
     const endpoint: ToyEndpoint = new ToyEndpoint(undefined, (request) => sleep(request === endpoint.requests[0] ? 5_000 : 1));
-    const retry = { maxFailures: 0, canWait: true, hedgeAfterMs: 20 };
-    const gateway = await createGenerationGateway(endpoint, { alternatives, config: { retry } });
+    const hedging = { ...retry, maxFailures: 0, hedgeAfterMs: 20 };
+    const gateway = await createGenerationGateway(endpoint, { alternatives, config: { retry: hedging } });
     const { text, error } = await readStream(await gateway.complete({ max_tokens: LENGTH, stream: true }));
     expect({ text, error }).toEqual({ text: await uninterrupted(), error: undefined });
     expect(new Set(endpoint.requests.map((request) => request.target.endpointName)).size).toBe(2);

@@ -105,6 +105,7 @@ class World {
           type: 'call-failed',
           choice,
           failure: (['capacity', 'broken', 'broken', 'refused'] as const)[this.#choose(4)] ?? 'broken',
+          mayRetry: this.#choose(6) > 0,
         });
         return;
       case 2:
@@ -148,7 +149,7 @@ describe('the generation machine', () => {
         // Nothing changes the end.
         const final = world.state;
         world.send({ type: 'tokens', choice: 0, count: 1, isLastStop: false });
-        world.send({ type: 'call-failed', choice: 0, failure: 'broken' });
+        world.send({ type: 'call-failed', choice: 0, failure: 'broken', mayRetry: true });
         expect(world.state).toBe(final);
       }),
       { numRuns: 3_000 },
@@ -162,7 +163,7 @@ describe('the generation machine', () => {
         for (const count of counts) {
           if (isFinal(state.phase)) break;
           if (count > 0) state = step(state, { type: 'tokens', choice: 0, count, isLastStop: false }).state;
-          state = step(state, { type: 'call-failed', choice: 0, failure: 'broken' }).state;
+          state = step(state, { type: 'call-failed', choice: 0, failure: 'broken', mayRetry: true }).state;
         }
         expect(isFinal(state.phase)).toBe(true);
       }),
@@ -173,19 +174,19 @@ describe('the generation machine', () => {
     const began = step(beginGeneration({ maxTokens: [10], heldTokens: 10, policy }), { type: 'choice-began', choice: 0 });
     expect(began.effects).toEqual([{ type: 'call', choice: 0, emitted: 0, maxTokens: 10, failures: 0 }]);
     const some = step(began.state, { type: 'tokens', choice: 0, count: 4, isLastStop: false });
-    const again = step(some.state, { type: 'call-failed', choice: 0, failure: 'broken' });
+    const again = step(some.state, { type: 'call-failed', choice: 0, failure: 'broken', mayRetry: true });
     expect(again.effects).toEqual([{ type: 'call', choice: 0, emitted: 4, maxTokens: 6, failures: 1 }]);
   });
 
   it('knows that an answer was whole when the connection broke after its last token', () => {
     const began = step(beginGeneration({ maxTokens: [3], heldTokens: 3, policy }), { type: 'choice-began', choice: 0 });
     const full = step(began.state, { type: 'tokens', choice: 0, count: 3, isLastStop: false });
-    expect(step(full.state, { type: 'call-failed', choice: 0, failure: 'broken' }).effects).toEqual([
+    expect(step(full.state, { type: 'call-failed', choice: 0, failure: 'broken', mayRetry: true }).effects).toEqual([
       { type: 'end-choice', choice: 0, finishReason: 'length' },
       { type: 'settle', phase: 'completed', completionTokens: 3 },
     ]);
     const stop = step(began.state, { type: 'tokens', choice: 0, count: 2, isLastStop: true });
-    expect(step(stop.state, { type: 'call-failed', choice: 0, failure: 'broken' }).effects[0]).toEqual({
+    expect(step(stop.state, { type: 'call-failed', choice: 0, failure: 'broken', mayRetry: true }).effects[0]).toEqual({
       type: 'end-choice',
       choice: 0,
       finishReason: 'stop',
@@ -195,11 +196,15 @@ describe('the generation machine', () => {
   it('does not take up an answer under a grammar in its middle', () => {
     const state = beginGeneration({ maxTokens: [9], heldTokens: 9, policy: { ...policy, canContinue: false } });
     const some = step(step(state, { type: 'choice-began', choice: 0 }).state, { type: 'tokens', choice: 0, count: 1, isLastStop: false });
-    expect(step(some.state, { type: 'call-failed', choice: 0, failure: 'broken' }).effects.map((effect) => effect.type)).toEqual([
-      'fail',
-      'settle',
-    ]);
-    const none = step(step(state, { type: 'choice-began', choice: 0 }).state, { type: 'call-failed', choice: 0, failure: 'broken' });
+    expect(
+      step(some.state, { type: 'call-failed', choice: 0, failure: 'broken', mayRetry: true }).effects.map((effect) => effect.type),
+    ).toEqual(['fail', 'settle']);
+    const none = step(step(state, { type: 'choice-began', choice: 0 }).state, {
+      type: 'call-failed',
+      choice: 0,
+      failure: 'broken',
+      mayRetry: true,
+    });
     expect(none.effects[0]?.type).toBe('call');
   });
 

@@ -202,7 +202,9 @@ describe('Idempotency-Key', () => {
     const endpoint = new ToyEndpoint((_, call) =>
       call === 0 ? { after: 0, error: new EndpointUnavailableError('broken', 'penstock-gpt') } : undefined,
     );
-    const { one } = await twoGateways(endpoint, { retry: { maxFailures: 0, canWait: true, hedgeAfterMs: 0 } });
+    const { one } = await twoGateways(endpoint, {
+      retry: { maxFailures: 0, canWait: true, hedgeAfterMs: 0, budget: { percent: 20, perSecond: 10 } },
+    });
     expect((await one.complete({}, { headers })).status).toBe(502);
     expect((await one.complete({}, { headers })).status).toBe(200);
   });

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { chooseTarget, type WeightedTarget } from '../../../../functions/gateway/routing/choose-target.ts';
 import { TargetHealth } from '../../../../functions/gateway/routing/target-health.ts';
 
-const targets: readonly WeightedTarget[] = ['a', 'b', 'c', 'd'].map((endpointName) => ({ endpointName, weight: 1 }));
+const targets: readonly WeightedTarget[] = ['a', 'b', 'c', 'd'].map((endpointName) => ({ endpointName, weight: 1, continuation: 'valid' }));
 const NOW = 1_000_000;
 const choose = (promptTokenIds: readonly number[], health = new TargetHealth(), among = targets, tried: readonly WeightedTarget[] = []) =>
   chooseTarget(among, health, { promptTokenIds, tried, nowMs: NOW });
@@ -33,10 +33,10 @@ describe('prefix affinity', () => {
   });
 
   it('shares conversations by weight', () => {
-    const weighted = [
-      { endpointName: 'stable', weight: 9 },
-      { endpointName: 'canary', weight: 1 },
-      { endpointName: 'stand-by', weight: 0 },
+    const weighted: readonly WeightedTarget[] = [
+      { endpointName: 'stable', weight: 9, continuation: 'valid' },
+      { endpointName: 'canary', weight: 1, continuation: 'valid' },
+      { endpointName: 'stand-by', weight: 0, continuation: 'valid' },
     ];
     const counts = new Map<string, number>();
     for (let n = 0; n < 5_000; n += 1) {
@@ -52,9 +52,9 @@ describe('prefix affinity', () => {
 
 describe('regions', () => {
   it('are left only when no target of the own one is fit', () => {
-    const among = [
-      { endpointName: 'here', weight: 1 },
-      { endpointName: 'there', weight: 1, region: 'eu-west-1' },
+    const among: readonly WeightedTarget[] = [
+      { endpointName: 'here', weight: 1, continuation: 'valid' },
+      { endpointName: 'there', weight: 1, continuation: 'valid', region: 'eu-west-1' },
     ];
     const [here, there] = among;
     fc.assert(

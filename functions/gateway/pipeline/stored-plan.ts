@@ -1,0 +1,78 @@
+/**
+ * What is kept of an admitted request so that another process can go on with its answer: the ids that the model reads, how they are continued, for
+ * whom. Answers of several choices, under a grammar, or with log-probabilities are not continued: their events do not follow from ids alone.
+ */
+import { decodeIds, encodeIds } from '../generation/compact-ids.ts';
+import type { Generation } from '../generation/generation.ts';
+import type { Caller } from '../keys/caller.ts';
+import type { LoadedModel } from '../served-models.ts';
+import type { Grammar } from '../services.ts';
+import type { GenerationRequest } from './generation-request.ts';
+import type { ChoicePlan } from './plan-choices.ts';
+
+/** In JSON's words. */
+export interface StoredPlan {
+  /** Ids mean nothing in another vocabulary. */
+  readonly tokenizerDigest: string;
+  readonly caller: Caller;
+  readonly request: Omit<GenerationRequest, 'prompts' | 'sampling' | 'topLogprobs' | 'grammar'> & {
+    readonly sampling: Omit<GenerationRequest['sampling'], 'logitBias'> & { readonly logitBias?: readonly (readonly [number, number])[] };
+  };
+  readonly promptTokenIds: string;
+  readonly maxTokens: number;
+  readonly seed?: number;
+  readonly promptTokens: number;
+  readonly isCapped: boolean;
+  /** When its tokens were set aside, in milliseconds since the epoch. */
+  readonly heldAt: number;
+}
+
+export function canBeStored(plans: readonly ChoicePlan[], request: GenerationRequest, grammar: Grammar | undefined): boolean {
+  return plans.length === 1 && grammar === undefined && request.topLogprobs === undefined;
+}
+
+export function storePlan(
+  model: LoadedModel,
+  caller: Caller,
+  [plan]: readonly ChoicePlan[],
+  request: GenerationRequest,
+  { hold, isCapped }: Pick<Generation, 'hold' | 'isCapped'>,
+): StoredPlan | undefined {
+  if (plan === undefined) return undefined;
+  const { prompts: _prompts, sampling, topLogprobs: _topLogprobs, grammar: _grammar, toolUse, ...rest } = request;
+  const { logitBias, ...others } = sampling;
+  return {
+    tokenizerDigest: model.tokenizer.digest,
+    caller,
+    request: {
+      ...rest,
+      // The prompt is rendered: of its tools only the names are needed to read calls.
+      ...(toolUse === undefined
+        ? {}
+        : { toolUse: { choice: toolUse.choice, parallel: toolUse.parallel, tools: toolUse.tools.map(({ name }) => ({ name })) } }),
+      sampling: { ...others, ...(logitBias === undefined ? {} : { logitBias: [...logitBias] }) },
+    },
+    promptTokenIds: encodeIds(plan.promptTokenIds),
+    maxTokens: plan.maxTokens,
+    ...(plan.seed === undefined ? {} : { seed: plan.seed }),
+    promptTokens: hold.promptTokens,
+    isCapped,
+    heldAt: hold.at,
+  };
+}
+
+export function readStoredPlan({ request, promptTokenIds, maxTokens, seed }: StoredPlan): {
+  readonly request: GenerationRequest;
+  readonly plan: ChoicePlan;
+} {
+  const tokenIds = decodeIds(promptTokenIds);
+  const { logitBias, ...sampling } = request.sampling;
+  return {
+    request: {
+      ...request,
+      prompts: [{ type: 'tokens', tokenIds }],
+      sampling: { ...sampling, ...(logitBias === undefined ? {} : { logitBias: new Map(logitBias) }) },
+    },
+    plan: { index: 0, promptTokenIds: tokenIds, maxTokens, seed },
+  };
+}
