@@ -5,30 +5,18 @@
  */
 
 import { setTimeout as sleep } from 'node:timers/promises';
-import {
-  DeleteItemCommand,
-  DynamoDBClient,
-  type DynamoDBClientConfig,
-  GetItemCommand,
-  PutItemCommand,
-  QueryCommand,
-  TransactWriteItemsCommand,
-  UpdateItemCommand,
-} from '@aws-sdk/client-dynamodb';
+import type { GetItemOutput, QueryOutput, UpdateItemOutput } from '@aws-sdk/client-dynamodb';
 import { GatewayError, StoreUnavailableError } from '../gateway/errors.ts';
 import type { Change, Key, Row, Table, WriteResult } from '../gateway/services/table.ts';
 import type { Clock } from '../gateway/services.ts';
+import { type AwsClientOptions, AwsError, type AwsJsonClient, createAwsJsonClient } from './aws-json-client.ts';
 import { decodeItem, encodeChange, encodeKey, encodeQuery, encodeTransactItem, type Item } from './dynamodb-table-items.ts';
 
 const CONFLICT_TRIES = 12;
-const MAX_SOCKETS = 256;
+const DYNAMODB = { name: 'dynamodb', target: 'DynamoDB_20120810', version: '1.0' } as const;
 
-/** @param client laid over the SDK's ordinary configuration (environment, profile, role), which is enough by itself. */
-export function createDynamoDbTable(tableName: string, clock: Clock, client: DynamoDBClientConfig = {}): Table {
-  const dynamo = new DynamoDBClient({
-    requestHandler: { httpAgent: { keepAlive: true, maxSockets: MAX_SOCKETS }, httpsAgent: { keepAlive: true, maxSockets: MAX_SOCKETS } },
-    ...client,
-  });
+export function createDynamoDbTable(tableName: string, clock: Clock, client: AwsClientOptions = {}): Table {
+  const dynamo = createAwsJsonClient(DYNAMODB, client);
   const visible = (key: Key, item: Item | undefined): Row | undefined => {
     const row = item === undefined ? undefined : decodeItem(item);
     return row === undefined || (row.expiresAt !== undefined && row.expiresAt * 1000 <= clock.now())
@@ -46,7 +34,9 @@ export function createDynamoDbTable(tableName: string, clock: Clock, client: Dyn
 
   return {
     async read(key) {
-      const { Item } = await guard(dynamo.send(new GetItemCommand({ TableName: tableName, Key: encodeKey(key), ConsistentRead: true })));
+      const { Item } = await guard(
+        dynamo.call<GetItemOutput>('GetItem', { TableName: tableName, Key: encodeKey(key), ConsistentRead: true }),
+      );
       return visible(key, Item);
     },
 
@@ -54,7 +44,7 @@ export function createDynamoDbTable(tableName: string, clock: Clock, client: Dyn
       const rows: Row[] = [];
       let start: Item | undefined;
       do {
-        const page = await guard(dynamo.send(new QueryCommand(encodeQuery(tableName, partition, options, start))));
+        const page = await guard(dynamo.call<QueryOutput>('Query', encodeQuery(tableName, partition, options, start)));
         for (const item of page.Items ?? []) {
           const sort = item['sort']?.S ?? '';
           // The upper bound of a query is inclusive, ours is not.
@@ -76,7 +66,7 @@ export function createDynamoDbTable(tableName: string, clock: Clock, client: Dyn
       const items = changes.map((change) => encodeTransactItem(tableName, change, clock.now()));
       for (let tries = 1; ; tries += 1) {
         try {
-          await guard(dynamo.send(new TransactWriteItemsCommand({ TransactItems: items })));
+          await guard(dynamo.call('TransactWriteItems', { TransactItems: items }));
           return true;
         } catch (error) {
           const codes = cancellationCodes(error);
@@ -90,13 +80,13 @@ export function createDynamoDbTable(tableName: string, clock: Clock, client: Dyn
     },
 
     close() {
-      dynamo.destroy();
+      dynamo.close();
     },
   };
 }
 
 async function writeOne(
-  dynamo: DynamoDBClient,
+  dynamo: AwsJsonClient,
   tableName: string,
   change: Change,
   nowMs: number,
@@ -107,30 +97,32 @@ async function writeOne(
   try {
     switch (encoded.type) {
       case 'put':
-        await dynamo.send(new PutItemCommand({ ...encoded.input, ...onFailure }));
+        await dynamo.call('PutItem', { ...encoded.input, ...onFailure });
         return { written: true, row: visible(change.key, encoded.input.Item) };
       case 'update': {
-        const { Attributes } = await dynamo.send(new UpdateItemCommand({ ...encoded.input, ...onFailure, ReturnValues: 'ALL_NEW' }));
+        const { Attributes } = await dynamo.call<UpdateItemOutput>('UpdateItem', {
+          ...encoded.input,
+          ...onFailure,
+          ReturnValues: 'ALL_NEW',
+        });
         return { written: true, row: visible(change.key, Attributes) };
       }
       case 'delete':
-        await dynamo.send(new DeleteItemCommand({ ...encoded.input, ...onFailure }));
+        await dynamo.call('DeleteItem', { ...encoded.input, ...onFailure });
         return { written: true, row: undefined };
     }
   } catch (error) {
     if (!isNamed(error, 'ConditionalCheckFailedException')) throw error;
-    const item = 'Item' in error ? (error.Item as Item | undefined) : undefined; // the SDK's class has it
+    const item = error.fields['Item'] as Item | undefined; // DynamoDB's own, as it gives items everywhere
     return { written: false, row: visible(change.key, item) };
   }
 }
 
-function isNamed(error: unknown, ...names: readonly string[]): error is Error {
-  return error instanceof Error && names.includes(error.name);
+function isNamed(error: unknown, ...names: readonly string[]): error is AwsError {
+  return error instanceof AwsError && names.includes(error.name);
 }
 
 function cancellationCodes(error: unknown): readonly (string | undefined)[] {
-  if (!isNamed(error, 'TransactionCanceledException') || !('CancellationReasons' in error) || !Array.isArray(error.CancellationReasons)) {
-    return [];
-  }
-  return error.CancellationReasons.map((reason: { Code?: string }) => reason.Code);
+  const reasons = isNamed(error, 'TransactionCanceledException') ? error.fields['CancellationReasons'] : undefined;
+  return Array.isArray(reasons) ? reasons.map((reason: { Code?: string }) => reason.Code) : [];
 }

@@ -1,15 +1,17 @@
-import { GetSecretValueCommand, SecretsManagerClient, type SecretsManagerClientConfig } from '@aws-sdk/client-secrets-manager';
+import type { GetSecretValueResponse } from '@aws-sdk/client-secrets-manager';
+import { type AwsClientOptions, createAwsJsonClient } from './aws-json-client.ts';
+
+const SECRETS_MANAGER = { name: 'secretsmanager', target: 'secretsmanager', version: '1.1' } as const;
 
 /**
  * Reads secrets by ARN.
- * @param options laid over the SDK's ordinary configuration, which is enough by itself.
  * @throws (when reading) an error that names the secret and never its text.
  */
-export function createSecretsManager(options: SecretsManagerClientConfig = {}): (arn: string) => Promise<string> {
-  const client = new SecretsManagerClient(options);
+export function createSecretsManager(options: AwsClientOptions = {}): (arn: string) => Promise<string> {
+  const client = createAwsJsonClient(SECRETS_MANAGER, options);
   return async function getSecret(arn) {
     try {
-      const { SecretString } = await client.send(new GetSecretValueCommand({ SecretId: arn }));
+      const { SecretString } = await client.call<GetSecretValueResponse>('GetSecretValue', { SecretId: arn });
       if (SecretString === undefined) throw new Error('it holds bytes, not text');
       return SecretString;
     } catch (error) {
