@@ -1,18 +1,28 @@
 import OpenAI from 'openai';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { type CheckingProxy, startCheckingProxy } from '../support/checking-proxy.ts';
 import { type RunningPenstock, startPenstock } from '../support/start-penstock.ts';
 
 const MODEL = 'smollm2-135m-instruct';
+/** The same engine and endpoint as with a real one, with vectors of eight numbers. */
+const TINY_EMBEDDING = new URL('../fixtures/engine/tiny-embedding', import.meta.url).pathname;
 const messages = [{ role: 'user' as const, content: 'What is the capital of France?' }];
 let penstock: RunningPenstock | undefined;
+let proxy: CheckingProxy;
 let client: OpenAI;
 
 beforeAll(async () => {
-  penstock = await startPenstock();
-  client = new OpenAI({ baseURL: penstock.url, apiKey: 'sk-local', maxRetries: 0 });
+  penstock = await startPenstock(['--embeddings', TINY_EMBEDDING]);
+  proxy = await startCheckingProxy(penstock.port);
+  client = new OpenAI({ baseURL: proxy.url, apiKey: 'sk-local', maxRetries: 0 });
 });
-afterAll(() => penstock?.stop());
+afterEach(() => expect(proxy.problems()).toEqual([]));
+afterAll(async () => {
+  await proxy.stop();
+  await penstock?.stop();
+});
 
+/** Each answer and each event is held against OpenAI’s document on its way. */
 describe('the official client against the whole stack', () => {
   it('streams an answer of the real model that equals the whole one', async () => {
     const options = { model: MODEL, messages, max_completion_tokens: 24, temperature: 0 };
@@ -73,6 +83,48 @@ describe('the official client against the whole stack', () => {
         text += chunk.choices[0]?.text ?? '';
       return text;
     }
+  });
+
+  it('tells log-probabilities, whole and streamed, and those of a prompt', async () => {
+    const options = { model: MODEL, messages, max_tokens: 4, temperature: 0, logprobs: true, top_logprobs: 3, n: 2 };
+    const whole = await client.chat.completions.create(options);
+    const tokens = whole.choices[1]?.logprobs?.content ?? [];
+    expect(tokens).toHaveLength(4);
+    expect(tokens[0]?.top_logprobs[0]?.token).toBe(tokens[0]?.token); // at temperature 0 the likeliest is drawn
+    const streamed: string[] = [];
+    for await (const { choices } of await client.chat.completions.create({ ...options, stream: true })) {
+      for (const { index, logprobs } of choices) if (index === 1) streamed.push(...(logprobs?.content ?? []).map(({ token }) => token));
+    }
+    expect(streamed).toEqual(tokens.map(({ token }) => token));
+    const prompt = 'The sky is blue';
+    const scored = await client.completions.create({ model: MODEL, prompt, max_tokens: 0, echo: true, logprobs: 2 });
+    expect(scored.choices[0]?.logprobs?.tokens?.join('')).toBe(prompt);
+    const echoed = await client.completions.create({ model: MODEL, prompt, max_tokens: 2, echo: true, logprobs: 2, stream: true });
+    let text = '';
+    for await (const chunk of echoed) text += chunk.choices[0]?.text ?? '';
+    expect(text.startsWith(prompt)).toBe(true);
+  });
+
+  it('calls a tool in a stream, and constrains an answer to JSON', async () => {
+    const parameters = { type: 'object', properties: { warm: { type: 'boolean' } }, required: ['warm'], additionalProperties: false };
+    const tools = [{ type: 'function' as const, function: { name: 'weather', parameters, strict: true } }];
+    const runner = client.chat.completions.stream({ model: MODEL, messages, tools, tool_choice: 'required', max_tokens: 64 });
+    const [choice] = (await runner.finalChatCompletion()).choices;
+    expect(choice?.finish_reason).toBe('tool_calls');
+    const [call] = choice?.message.tool_calls ?? [];
+    expect(call?.type === 'function' && typeof JSON.parse(call.function.arguments).warm).toBe('boolean');
+  });
+
+  it('embeds, in both encodings, and moderates', async () => {
+    const ask = { model: 'all-minilm-l6-v2', input: ['the sea', 'is blue'] };
+    const floats = await client.embeddings.create({ ...ask, encoding_format: 'float' });
+    const decoded = await client.embeddings.create(ask);
+    expect(decoded.data.map(({ embedding }) => embedding.map(Math.fround))).toEqual(
+      floats.data.map(({ embedding }) => embedding.map(Math.fround)),
+    );
+    const raw = await client.post<{ data: { embedding: string }[] }>('/embeddings', { body: { ...ask, encoding_format: 'base64' } });
+    expect(typeof raw.data[0]?.embedding).toBe('string');
+    expect((await client.moderations.create({ input: 'I will kill you.' })).results).toHaveLength(1);
   });
 
   it('lists its model and tells errors in the classes of the SDK', async () => {
