@@ -7,6 +7,7 @@ import { createFolderTokenizerFiles } from './folder-tokenizer-files.ts';
 import { createMemoryTable } from './memory-table.ts';
 import { createRandomIds } from './random-ids.ts';
 import { loadSafetyClassifier } from './safety-classifier-file.ts';
+import { createPolicyFile } from './safety-policy-file.ts';
 import { createSageMakerEndpoint } from './sagemaker-endpoint.ts';
 
 /** The drivers of the gateway in Lambda, whatever entry runs it. */
@@ -22,5 +23,6 @@ export async function createLambdaServices(config: GatewayConfig, log: Log): Pro
     encodings: createFolderEncodings(config.encodingsFolder),
     log,
     classifier: await loadSafetyClassifier(config.safetyWeightsFile),
+    policyFile: createPolicyFile(config.safetyPolicyFile, clock, log),
   };
 }

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { isLoopback } from '../../layers/network/is-loopback.ts';
-import { parseSafetyPolicy, type SafetyPolicy } from '../../layers/safety/index.ts';
+import { type GuardFormat, guardFormats, parseSafetyPolicy } from '../../layers/safety/index.ts';
 import {
   type AnswerPipeline,
   answerPipelines,
@@ -32,8 +32,12 @@ export interface GatewayConfig {
   readonly apiKeyHashes: readonly string[];
   /** SHA-256 (hex) of the secret that the CDN adds; `undefined` admits callers from everywhere. */
   readonly originSecretHash: string | undefined;
-  /** What is done about unsafe prompts and answers; `undefined` lets everything pass. */
-  readonly safetyPolicy: SafetyPolicy | undefined;
+  /** Holds the policy of those who have none of their own; without one their prompts and answers pass. It is read again when it changes. */
+  readonly safetyPolicyFile: string | undefined;
+  /** A model of the catalog that judges what policies send it, and how it is asked. */
+  readonly guard: { readonly modelId: string; readonly format: GuardFormat } | undefined;
+  /** An embedding model of the catalog that is all-MiniLM-L6-v2, and the heads over it. */
+  readonly minilm: { readonly modelId: string; readonly heads: string } | undefined;
   /** The classifier's weights. */
   readonly safetyWeightsFile: string;
   readonly maxBodyBytes: number;
@@ -94,7 +98,10 @@ export const ENVIRONMENT = {
   PENSTOCK_ORIGIN_SECRET_SHA256: 'SHA-256 hex digest of the secret that the CDN sends',
   PENSTOCK_API_KEY_ARN: 'secret in AWS Secrets Manager that holds one API key; read by the functions in Lambda only',
   PENSTOCK_ORIGIN_SECRET_ARN: 'secret in AWS Secrets Manager that the CDN sends; read by the functions in Lambda only',
-  PENSTOCK_SAFETY_POLICY: 'JSON file with a safety policy, see docs/safety.md; default: everything passes',
+  PENSTOCK_SAFETY_POLICY: 'JSON file with the default safety policy, read again when it changes, see docs/safety.md; default: everything passes',
+  PENSTOCK_GUARD_MODEL: 'id of a guard model in the catalog that safety policies may ask; default: none',
+  PENSTOCK_GUARD_FORMAT: 'how it is asked: llama-guard-3 or qwen3guard-gen; needed with PENSTOCK_GUARD_MODEL',
+  PENSTOCK_MINILM_MODEL: 'id of an embedding model in the catalog that is all-MiniLM-L6-v2, which safety policies may ask; default: none',
   PENSTOCK_SAFETY_WEIGHTS: 'file with the weights of its classifier; default: models/safety/weights/linear-heads.bin',
   MAX_BODY_BYTES: 'largest request body; default 4194304',
   PENSTOCK_PUBLIC_ORIGIN: 'what clients see before the path (https://api.example), for proofs of possession; default: as the request says',
@@ -260,22 +267,39 @@ function readGateway(read: Reader, defaults: Defaults): Omit<GatewayConfig, 'api
     tokenizersFolder: read.env['PENSTOCK_TOKENIZERS'] ?? new URL('../../models/tokenizers', import.meta.url).pathname,
     encodingsFolder: read.env['PENSTOCK_ENCODINGS'] ?? new URL('../../dist/tokenizers', import.meta.url).pathname,
     originSecretHash: read.digests('PENSTOCK_ORIGIN_SECRET_SHA256')[0],
-    safetyPolicy: readSafetyPolicy(read),
+    safetyPolicyFile: readSafetyPolicy(read),
+    guard: readGuard(read),
+    minilm: readMinilm(read),
     safetyWeightsFile:
       read.env['PENSTOCK_SAFETY_WEIGHTS'] ?? new URL('../../models/safety/weights/linear-heads.bin', import.meta.url).pathname,
     maxBodyBytes: read.integer('MAX_BODY_BYTES', 4 * MIB, 1024, 100 * MIB),
   };
 }
 
-function readSafetyPolicy(read: Reader): SafetyPolicy | undefined {
+/** Looked at once here, so that a start tells what is wrong with it. */
+function readSafetyPolicy(read: Reader): string | undefined {
   const path = read.env['PENSTOCK_SAFETY_POLICY'];
   if (path === undefined || path === '') return undefined;
   try {
-    return parseSafetyPolicy(JSON.parse(readFileSync(path, 'utf8')));
+    parseSafetyPolicy(JSON.parse(readFileSync(path, 'utf8')));
   } catch (error) {
     read.problem(`PENSTOCK_SAFETY_POLICY names ${path}, which cannot be used: ${error instanceof Error ? error.message : String(error)}`);
-    return undefined;
   }
+  return path;
+}
+
+function readGuard(read: Reader): GatewayConfig['guard'] {
+  const { PENSTOCK_GUARD_MODEL: modelId, PENSTOCK_GUARD_FORMAT: name = '' } = read.env;
+  if (!modelId) return undefined;
+  const format = guardFormats.get(name);
+  if (format === undefined) read.problem(`PENSTOCK_GUARD_FORMAT must be one of ${[...guardFormats.keys()].join(', ')}`);
+  return format && { modelId, format };
+}
+
+function readMinilm(read: Reader): GatewayConfig['minilm'] {
+  const modelId = read.env['PENSTOCK_MINILM_MODEL'];
+  if (!modelId) return undefined;
+  return { modelId, heads: readFileSync(new URL('../../models/safety/weights/minilm-heads.jsonl', import.meta.url), 'utf8') };
 }
 
 function readCatalog(read: Reader): Pick<GatewayConfig, 'catalog' | 'embeddingModels' | 'answerPipelines'> {

@@ -113,6 +113,18 @@ export class SafetyUnavailableError extends GatewayError {
   }
 }
 
+/** A policy wants a text judged and what judges it did not answer: it does not pass unjudged. */
+export class SafetyUnavailableError extends GatewayError {
+  override readonly name = 'SafetyUnavailableError';
+  override readonly status = 503;
+  override readonly type = 'server_error';
+  override readonly code = 'safety_unavailable';
+  override readonly retryAfterSeconds = 5;
+  constructor(options: { cause?: unknown } = {}) {
+    super('The safety check that your policy asks for is not available. Try again in 5 s.', options);
+  }
+}
+
 /** Missing or wrong API key. */
 export class AuthenticationError extends GatewayError {
   override readonly name: string = 'AuthenticationError';

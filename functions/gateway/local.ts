@@ -12,6 +12,7 @@ import { createJsonLog } from '../drivers/json-log.ts';
 import { createMemoryTable } from '../drivers/memory-table.ts';
 import { createRandomIds } from '../drivers/random-ids.ts';
 import { loadSafetyClassifier } from '../drivers/safety-classifier-file.ts';
+import { createPolicyFile } from '../drivers/safety-policy-file.ts';
 import { createSageMakerEndpoint } from '../drivers/sagemaker-endpoint.ts';
 import { createSqliteTable } from '../drivers/sqlite-table.ts';
 import { createApp } from './app.ts';
@@ -48,6 +49,7 @@ async function start(): Promise<void> {
     encodings: createFolderEncodings(config.encodingsFolder),
     log,
     classifier: await loadSafetyClassifier(config.safetyWeightsFile),
+    policyFile: createPolicyFile(config.safetyPolicyFile, clock, log),
   };
   let draining = false;
   const app = createApp(services, config, () => draining);

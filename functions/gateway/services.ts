@@ -146,6 +146,12 @@ export interface PolicyFile {
   read(): Promise<SafetyPolicy | undefined>;
 }
 
+/** A safety policy that somebody edits while the gateway runs. */
+export interface PolicyFile {
+  /** The policy as it stands. @throws while there has never been one that can be used. */
+  read(): Promise<SafetyPolicy | undefined>;
+}
+
 /** Everything that the gateway needs from outside. The entries build it; only `app.ts` and `run-generation.ts` see it whole. */
 export interface Services {
   readonly models: ServedModels;
@@ -156,6 +162,8 @@ export interface Services {
   readonly encodings?: Encodings;
   /** Scores texts for safety policies and moderations. */
   readonly classifier: WindowClassifier;
+  /** The policy of those who have none of their own; none where no file is set. */
+  readonly policyFile?: PolicyFile | undefined;
   /** The policy of those who have none of their own; none where no file is set. */
   readonly policyFile?: PolicyFile | undefined;
   readonly clock: Clock;

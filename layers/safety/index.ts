@@ -1,6 +1,7 @@
 /** The front door of the safety layer: rules, classifiers and policies for prompts and for streamed answers. Pure: no file, clock or network. */
 export { type ClassifiedCategory, classifiedCategories, moderationCategories, type Scores } from './categories.ts';
 export { type CompiledDenylist, compileDenylist, type DenylistEntry } from './exact/denylist.ts';
+export { guardFormats } from './guard/formats.ts';
 export { type CompleteGuardPrompt, createGuardClassifier, GuardAnswerError, type GuardFormat } from './guard/guard-format.ts';
 export { llamaGuard3 } from './guard/llama-guard.ts';
 export { qwen3Guard } from './guard/qwen3-guard.ts';

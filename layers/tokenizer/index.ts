@@ -8,4 +8,5 @@ export { compileTokenizerJson, type TokenizerJsonOptions } from './compile-token
 export { createDetokenizer, type DetokenizedToken, type Detokenizer, type DetokenizerOptions } from './detokenizer.ts';
 export { ChatTemplateError, UnknownTokenError, VocabularyError } from './errors.ts';
 export { JsonNumber, parseExactJson } from './exact-json.ts';
+export { StopAutomaton } from './stop-automaton.ts';
 export { type DecodeOptions, loadTokenizer, type SpecialTokenOptions, type Tokenizer } from './tokenizer.ts';

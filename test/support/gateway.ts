@@ -4,6 +4,7 @@ import { createFolderTokenizerFiles } from '../../functions/drivers/folder-token
 import { createMemoryTable } from '../../functions/drivers/memory-table.ts';
 import { createRandomIds } from '../../functions/drivers/random-ids.ts';
 import { loadSafetyClassifier } from '../../functions/drivers/safety-classifier-file.ts';
+import { createPolicyFile } from '../../functions/drivers/safety-policy-file.ts';
 import { type App, createApp } from '../../functions/gateway/app.ts';
 import { type GatewayConfig, loadConfig } from '../../functions/gateway/config.ts';
 import { loadServedModels } from '../../functions/gateway/served-models.ts';
@@ -38,6 +39,7 @@ export async function createTestGateway(
       ids: createRandomIds(),
       encodings: createFolderEncodings(config.encodingsFolder),
       log,
+      policyFile: createPolicyFile(config.safetyPolicyFile, clock, log),
     },
     config,
   );

@@ -6,6 +6,9 @@ import { type ApiKeys, createApiKeys } from '../keys/api-keys.ts';
 import { createMeters, type Meters } from '../keys/meters.ts';
 import { RetryBudget } from '../routing/retry-budget.ts';
 import { TargetHealth } from '../routing/target-health.ts';
+import { chooseReviewers } from '../safety/choose-reviewers.ts';
+import { createSafetyPolicies, type SafetyPolicies } from '../safety/policies.ts';
+import { createTenantSafety } from '../safety/tenant-safety.ts';
 import type { Services } from '../services.ts';
 import { CapacityQueue } from './capacity-queue.ts';
 import { createLedger, type Ledger } from './ledger.ts';
@@ -28,8 +31,8 @@ export interface Room extends Services {
   readonly logs: LiveLogs;
   /** Judges what is sent to `/v1/moderations`, and redacts in its answers. */
   readonly moderation: SafetyFilter;
-  /** Judges prompts and answers; `undefined` when no policy is set. */
-  readonly safety: SafetyFilter | undefined;
+  /** What judges prompts and answers, tenant by tenant. */
+  readonly policies: SafetyPolicies;
   readonly config: GatewayConfig;
 }
 
@@ -43,6 +46,7 @@ export function createRoom(services: Services, config: GatewayConfig): Room {
   const { table, clock, ids } = services;
   const ledger = createLedger(table);
   const resources = { classifier: services.classifier };
+  const reviewers = chooseReviewers(services, config);
   const keys = createApiKeys(table, clock, ids, config.apiKeyHashes);
   return {
     ...services,
@@ -57,7 +61,7 @@ export function createRoom(services: Services, config: GatewayConfig): Room {
     retries: new RetryBudget(config.retry.budget, clock),
     logs: createLiveLogs({ ...services, retentionSeconds: config.tokenLog.retentionSeconds }, config.runnerLeaseMs),
     moderation: createSafetyFilter(MODERATION_POLICY, resources),
-    safety: config.safetyPolicy === undefined ? undefined : createSafetyFilter(config.safetyPolicy, resources),
+    policies: createSafetyPolicies(services, (policy) => createTenantSafety(policy, services.classifier, reviewers)),
     config,
   };
 }

@@ -1,5 +1,6 @@
 import type { Caller } from '../keys/caller.ts';
 import { costOf, type Hold, type Meters } from '../keys/meters.ts';
+import { writeVerdicts } from '../safety/verdict-log.ts';
 import type { Log } from '../services.ts';
 import type { Ledger, LedgerLine } from './ledger.ts';
 import { pause } from './pause.ts';
@@ -33,6 +34,7 @@ export async function settleGeneration(
     try {
       const stands = await ledger.write(line);
       await meters.settle(hold, stands);
+      if (stands.verdicts !== null) writeVerdicts(log, 'output', outcome.requestId, stands.verdicts);
       return;
     } catch (error) {
       log.write('error', 'settlement-failed', { generationId, tries, error: error instanceof Error ? error.name : 'unknown' });

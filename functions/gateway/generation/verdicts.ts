@@ -39,6 +39,14 @@ export class VerdictTally {
     this.#verdicts = { ...before, action: this.#action, [direction]: counts };
   }
 
+  /** What is found in other ways than by rules and classifiers: a quoted prompt, an attack in a tool's result, a judge that did not answer. */
+  noteLabel(direction: Direction, { policyDigest, action, dryRun }: Pick<Verdict, 'policyDigest' | 'action' | 'dryRun'>, label: string): void {
+    const before = this.#verdicts ?? { policyDigest, action, dryRun, input: {}, output: {} };
+    this.#action = severer(this.#action, action);
+    const counts = { ...before[direction], [label]: (before[direction][label] ?? 0) + 1 };
+    this.#verdicts = { ...before, action: this.#action, [direction]: counts };
+  }
+
   /** `null` when no policy has judged anything. */
   get verdicts(): Verdicts | null {
     return this.#verdicts;

@@ -2,8 +2,9 @@ import { promiseOf } from '../generation/continuation.ts';
 import { Generation, type GenerationProgress } from '../generation/generation.ts';
 import { readHold } from '../generation/reclaim-holds.ts';
 import type { Room } from '../generation/room.ts';
-import { VerdictTally } from '../generation/verdicts.ts';
 import { type Hold, meterKey } from '../keys/meters.ts';
+import { startScreening } from '../safety/screening.ts';
+import type { TenantSafety } from '../safety/tenant-safety.ts';
 import { priceOf, targetsOf } from './hold-tokens.ts';
 import { planOutput } from './plan-output.ts';
 import { answer, type RunningGeneration } from './run-generation.ts';
@@ -19,7 +20,7 @@ export function continueGeneration(
   generationId: string,
   stored: StoredPlan,
   before: GenerationProgress,
-  { hold, isCapped }: HeldBefore,
+  { hold, isCapped, safety }: HeldBefore,
   signal: AbortSignal,
 ): RunningGeneration {
   const { request, plan } = readStoredPlan(stored);
@@ -28,7 +29,7 @@ export function continueGeneration(
   const { served } = model;
   const output = planOutput(model, request);
   const targets = targetsOf(model);
-  const verdicts = new VerdictTally();
+  const screening = startScreening(safety);
   const generation = new Generation(room, {
     id: generationId,
     requestId: request.requestId,
@@ -36,7 +37,7 @@ export function continueGeneration(
     caller: stored.caller,
     targets,
     deployment: served.deployment,
-    verdicts,
+    verdicts: screening.verdicts,
     promptTokens: stored.promptTokens,
     maxTokens: [plan.maxTokens],
     hold,
@@ -47,13 +48,15 @@ export function continueGeneration(
     before,
     leave: room.runner.enter(),
   });
-  const events = answer({ room, generation, model, plans: [plan], request, output, verdicts }, signal);
+  const events = answer({ room, generation, model, plans: [plan], request, output, screening }, signal);
   return { generation, events };
 }
 
 export interface HeldBefore {
   readonly hold: Hold;
   readonly isCapped: boolean;
+  /** What judges its answer. */
+  readonly safety: TenantSafety | undefined;
 }
 
 /**
@@ -64,6 +67,8 @@ export async function findHeld(room: Room, generationId: string, stored: StoredP
   const { caller, request, tokenizerDigest, promptTokens, heldAt } = stored;
   const model = room.models.get(request.modelId);
   if (model === undefined || model.pipeline !== undefined || model.tokenizer.digest !== tokenizerDigest) return undefined;
+  const safety = await room.policies.find(caller);
+  if (safety?.policy.digest !== stored.policyDigest) return undefined;
   const { keyId, projectId, organizationId, meters } = caller;
   const owner = { runnerId: room.runner.id, modelId: model.served.id, keyId, projectId, organizationId, requestId: request.requestId };
   const price = priceOf(model.served.price);
@@ -72,9 +77,9 @@ export async function findHeld(room: Room, generationId: string, stored: StoredP
   const [held] = rows.map((row) => readHold(row, generationId)).filter((one) => one !== undefined);
   if (held !== undefined) {
     const heldPrice = { promptToken: held.promptTokenPrice, completionToken: held.completionTokenPrice };
-    return { hold: { ...hold, price: heldPrice, completionTokens: held.completionTokens }, isCapped: stored.isCapped };
+    return { hold: { ...hold, price: heldPrice, completionTokens: held.completionTokens }, isCapped: stored.isCapped, safety };
   }
   const line = await room.ledger.find({ organizationId, startedAt: heldAt, generationId });
   if (line === undefined || line.phase === 'failed' || line.phase === 'cancelled') return undefined;
-  return { hold: { ...hold, completionTokens: line.completionTokens }, isCapped: true };
+  return { hold: { ...hold, completionTokens: line.completionTokens }, isCapped: true, safety };
 }

@@ -1,8 +1,8 @@
 import { type ContinuationPromise, chooseSeed, promiseOf } from '../generation/continuation.ts';
 import type { Generation } from '../generation/generation.ts';
 import type { Room } from '../generation/room.ts';
-import { VerdictTally } from '../generation/verdicts.ts';
 import type { Caller } from '../keys/caller.ts';
+import { isPortable, type Screening } from '../safety/screening.ts';
 import type { LoadedModel } from '../served-models.ts';
 import { chooseModel } from './choose-model.ts';
 import { echoPrompt } from './echo-prompt.ts';
@@ -16,7 +16,7 @@ import { parseOutput } from './parse-output.ts';
 import { type ChoicePlan, planChoices } from './plan-choices.ts';
 import { type OutputPlan, planOutput } from './plan-output.ts';
 import { screenInput } from './screen-input.ts';
-import { screenOutput } from './screen-output.ts';
+import { restoreOutput, screenOutput } from './screen-output.ts';
 import { canBeStored, type StoredPlan, storePlan } from './stored-plan.ts';
 import { tokenizePrompt } from './tokenize-prompt.ts';
 
@@ -26,6 +26,8 @@ export interface Admission {
   readonly generationId: string;
   /** Its log is kept, and somebody wants the answer whatever becomes of this process: another may go on with it. */
   readonly mayBeContinued?: boolean;
+  /** Of prompts that were screened already. */
+  readonly screening?: Screening;
 }
 
 /** An admitted request: its tokens are held, and its events are made as they are read. Read them to their end, or leave the loop. */
@@ -42,23 +44,23 @@ export interface RunningGeneration {
  */
 export async function runGeneration(
   room: Room,
-  { caller, generationId, mayBeContinued = false }: Admission,
+  admission: Admission,
   request: GenerationRequest,
   signal: AbortSignal,
 ): Promise<RunningGeneration> {
+  const { caller, generationId, mayBeContinued = false } = admission;
   const model = chooseModel(room.models, request.modelId, caller.models);
-  const verdicts = new VerdictTally();
-  const screened = await Promise.all(request.prompts.map((prompt) => screenInput(room.safety, prompt, request, signal, verdicts)));
+  const { prompts: screened, screening } = await screenInput(room, admission, model, request, signal);
   const fitting = screened.map((prompt) => fitPrompt(model, prompt, request));
   const prompts = await Promise.all(fitting.map((prompt) => tokenizePrompt(model, prompt, request, signal)));
   const promise = promiseOf(targetsOf(model), request.sampling);
   const plans = planChoices(model, prompts, request, chooseSeed(generationId, promise, request.sampling));
   const output = planOutput(model, request);
   const { grammar } = output;
-  const isOneByOne = mayBeContinued && promise !== 'none' && canBeStored(plans, request, grammar);
-  const generation = await holdTokens(room, { caller, generationId, isOneByOne }, model, plans, request, grammar, verdicts);
-  const plan = isOneByOne ? storePlan(model, caller, plans, request, generation) : undefined;
-  const events = answer({ room, generation, model, plans, request, output, verdicts }, signal);
+  const isOneByOne = mayBeContinued && promise !== 'none' && canBeStored(plans, request, grammar) && isPortable(screening);
+  const generation = await holdTokens(room, { caller, generationId, isOneByOne }, model, plans, request, grammar, screening.verdicts);
+  const plan = isOneByOne ? storePlan(model, caller, plans, request, generation, screening) : undefined;
+  const events = answer({ room, generation, model, plans, request, output, screening }, signal);
   return { generation, events, continuation: plan && { plan, promise } };
 }
 
@@ -71,18 +73,19 @@ export function answer(
     readonly plans: readonly ChoicePlan[];
     readonly request: GenerationRequest;
     readonly output: OutputPlan;
-    readonly verdicts: VerdictTally;
+    readonly screening: Screening;
   },
   signal: AbortSignal,
 ): AsyncGenerator<GenerationEvent> {
-  const { room, generation, model, plans, request, output, verdicts } = parts;
+  const { room, generation, model, plans, request, output, screening } = parts;
   const stop = new AbortController();
   const running = AbortSignal.any([signal, stop.signal]);
   const choices = plans.map((plan) => {
     const generated = generation.tokens(plan.index, describeChoice(model, plan, request, output.grammar), running);
     const detokenized = detokenizeChoice(generated, model, plan, request.stop);
     const text = echoPrompt(detokenized, room.endpoint, model, plan, request, running);
-    return { index: plan.index, events: screenOutput(parseOutput(text, output.createParser()), room.safety, verdicts) };
+    const screened = screenOutput(parseOutput(text, output.createParser()), screening);
+    return { index: plan.index, events: restoreOutput(screened, screening, request) };
   });
   return generation.settled(keepBest(mergeChoices(choices, stop), request));
 }

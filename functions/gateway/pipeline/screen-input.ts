@@ -1,56 +1,74 @@
-import { type SafetyFilter, type ScreenedMessage, screenMessages } from '../../../layers/safety/index.ts';
-import type { ChatMessage } from '../../../layers/tokenizer/index.ts';
-import { ContentBlockedError } from '../errors.ts';
-import type { VerdictTally } from '../generation/verdicts.ts';
+import { UnknownTokenError } from '../../../layers/tokenizer/index.ts';
+import { InvalidRequestError } from '../errors.ts';
+import type { Room } from '../generation/room.ts';
+import { InputScreen } from '../safety/screen-messages.ts';
+import { type Screening, startScreening } from '../safety/screening.ts';
+import { writeVerdicts } from '../safety/verdict-log.ts';
+import type { LoadedModel } from '../served-models.ts';
 import type { GenerationRequest, Prompt } from './generation-request.ts';
+import type { Admission } from './run-generation.ts';
+
+export interface ScreenedPrompts {
+  readonly prompts: readonly Prompt[];
+  readonly screening: Screening;
+}
 
 /**
- * Judges what was sent, message by message and tool result by tool result, before anything is held or charged. Pieces that the policy
- * redacts never reach the model. Without a policy everything passes.
- * @throws {ContentBlockedError} the policy blocks it.
+ * Judges what was sent, message by message and tool result by tool result, before anything is held or charged, by the policy of the caller's
+ * project. What the policy redacts never reaches the model; what it masks comes back in the answer. Without a policy everything passes.
+ * @throws {ContentBlockedError} the policy blocks it. @throws {SafetyUnavailableError} it must be judged and cannot be.
  */
 export async function screenInput(
-  filter: SafetyFilter | undefined,
-  prompt: Prompt,
+  room: Room,
+  { caller, screening }: Admission,
+  model: LoadedModel,
   request: GenerationRequest,
   signal: AbortSignal,
-  verdicts: VerdictTally,
+): Promise<ScreenedPrompts> {
+  // One request that takes several generations is screened once.
+  if (screening !== undefined) return { prompts: request.prompts, screening };
+  const safety = await room.policies.find(caller);
+  if (safety === undefined) return { prompts: request.prompts, screening: startScreening() };
+  const screen = new InputScreen(safety, request.promptParam, signal);
+  try {
+    const prompts: Prompt[] = [];
+    for (const prompt of request.prompts) prompts.push(await screenPrompt(screen, prompt, model, request, () => room.ids.create('')));
+    return { prompts, screening: screen.screening };
+  } finally {
+    writeVerdicts(room.log, 'input', request.requestId, screen.verdicts.verdicts);
+  }
+}
+
+async function screenPrompt(
+  screen: InputScreen,
+  prompt: Prompt,
+  model: LoadedModel,
+  request: GenerationRequest,
+  createId: () => string,
 ): Promise<Prompt> {
-  if (filter === undefined) return prompt;
   switch (prompt.type) {
-    case 'tokens':
-      return prompt; // ids are the caller's own encoding: there is no text to judge before the model has read it
-    case 'text': {
-      const [text = ''] = await screenTexts(filter, [{ role: 'user', text: prompt.text }], request, signal, verdicts);
-      return { type: 'text', text };
-    }
-    case 'messages': {
-      const texts = await screenTexts(filter, prompt.messages.map(readMessage), request, signal, verdicts);
-      return { type: 'messages', messages: prompt.messages.map((message, index) => withText(message, texts[index] ?? '')) };
+    case 'messages':
+      return { type: 'messages', messages: await screen.rewriteMessages(prompt.messages, () => createId().replace(/[^A-Za-z0-9]/g, '')) };
+    case 'text':
+      return { type: 'text', text: await screen.rewrite('user', prompt.text) };
+    case 'tokens': {
+      const text = decodePrompt(model, prompt.tokenIds, request.promptParam);
+      if (text === undefined || (await screen.rewrite('user', text)) === text) return prompt;
+      throw new InvalidRequestError(
+        `\`${request.promptParam}\` holds something that the safety policy hides from models, which cannot be cut out of token ids. Send text.`,
+        { param: request.promptParam, code: 'content_policy_violation' },
+      );
     }
   }
 }
 
-async function screenTexts(
-  filter: SafetyFilter,
-  messages: readonly ScreenedMessage[],
-  request: GenerationRequest,
-  signal: AbortSignal,
-  verdicts: VerdictTally,
-): Promise<readonly string[]> {
-  const screened = await screenMessages(filter, messages, signal);
-  for (const { verdict } of screened.messages) verdicts.note('input', verdict);
-  const isBlocked = screened.messages.some(({ verdict }) => verdict.action === 'block' && !verdict.dryRun);
-  if (isBlocked) throw new ContentBlockedError(request.promptParam);
-  return screened.messages.map(({ redactedText, verdict }, index) => (verdict.dryRun ? (messages[index]?.text ?? '') : redactedText));
-}
-
-function readMessage({ role, content }: ChatMessage): ScreenedMessage {
-  const known = role === 'system' || role === 'assistant' || role === 'tool' ? role : 'user';
-  return { role: known, text: typeof content === 'string' ? content : '' };
-}
-
-/** A message without text (a call of tools) stays as it is. */
-function withText(message: ChatMessage, text: string): ChatMessage {
-  return typeof message.content === 'string' ? { ...message, content: text } : message;
+/** What the ids say; undefined for ids that the vocabulary lacks, which the next step refuses. */
+function decodePrompt({ tokenizer }: LoadedModel, tokenIds: readonly number[], param: string): string | undefined {
+  if (tokenIds.some((tokenId) => tokenId >= tokenizer.vocabularySize)) return undefined;
+  try {
+    return tokenizer.decode(tokenIds, { skipSpecialTokens: true });
+  } catch (error) {
+    if (!(error instanceof UnknownTokenError)) throw error;
+    throw new InvalidRequestError(`\`${param}\` has a token id that stands for no text: it cannot be judged.`, { param, cause: error });
+  }
 }

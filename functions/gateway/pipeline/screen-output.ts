@@ -1,88 +1,74 @@
-import type { SafetyFilter, SafetyStream } from '../../../layers/safety/index.ts';
-import type { VerdictTally } from '../generation/verdicts.ts';
-import type { ChoiceEvent, TokenDetail } from './generation-request.ts';
-import type { OutputPart } from './output-parsers/output-part.ts';
+import { ChoiceTexts, type TextPart } from '../safety/choice-texts.ts';
+import type { Screening } from '../safety/screening.ts';
+import {
+  chainStages,
+  createFilterStage,
+  createLeakStage,
+  createRestoreStage,
+  createStopStage,
+  type TextStage,
+} from '../safety/text-stages.ts';
+import type { ChoiceEvent, GenerationRequest } from './generation-request.ts';
 
 /**
  * Lets out only what the policy allows, as it comes: what may still become part of a finding is held back, a redacted piece is replaced
  * before any of it is shown, and a block ends the choice in a well-formed way, which also stops the endpoint. The answer, the thoughts and
  * each call's arguments are texts of their own. Without a policy everything passes.
  */
-export async function* screenOutput(
-  events: AsyncIterable<ChoiceEvent>,
-  filter: SafetyFilter | undefined,
-  verdicts: VerdictTally,
-): AsyncGenerator<ChoiceEvent> {
-  if (filter === undefined) return yield* events;
-  const screen = new ChoiceScreen(filter, verdicts);
+export async function* screenOutput<Event extends ChoiceEvent>(
+  events: AsyncIterable<Event>,
+  { safety, watched, verdicts }: Screening,
+): AsyncGenerator<Event> {
+  if (safety === undefined) return yield* events;
+  yield* passTexts(events, () =>
+    chainStages([...(watched === undefined ? [] : [createLeakStage(watched, safety, verdicts)]), createFilterStage(safety, verdicts)]),
+  );
+}
+
+/**
+ * Gives the values back that were hidden from the model, where the policy says so. What a placeholder or a replaced piece hid may be a stop
+ * sequence: the answer ends before it, as it would have.
+ */
+export async function* restoreOutput<Event extends ChoiceEvent>(
+  events: AsyncIterable<Event>,
+  { safety, mask }: Screening,
+  { stop, grammar }: Pick<GenerationRequest, 'stop' | 'grammar'>,
+): AsyncGenerator<Event> {
+  if (safety === undefined || (mask === undefined && stop.length === 0)) return yield* events;
+  const { restoreIn } = safety.policy.settings;
+  const isJson = ({ type }: TextPart) => type === 'tool-arguments' || (type === 'content' && grammar?.type.startsWith('json') === true);
+  yield* passTexts(events, (part) =>
+    chainStages([
+      ...(mask !== undefined && restoreIn.includes(part.type === 'tool-arguments' ? 'tool_arguments' : part.type)
+        ? [createRestoreStage(mask, isJson(part) ? 'json' : 'text')]
+        : []),
+      ...(stop.length > 0 ? [createStopStage(stop)] : []),
+    ]),
+  );
+}
+
+async function* passTexts<Event extends ChoiceEvent>(
+  events: AsyncIterable<Event>,
+  createStage: (part: TextPart) => TextStage,
+): AsyncGenerator<Event> {
+  const texts = new ChoiceTexts(createStage);
   for await (const event of events) {
     const isEnd = event.type === 'choice-end';
-    const parts = isEnd ? screen.flush() : event.parts.flatMap((part) => screen.push(part));
-    const tokens = screen.releaseTokens(isEnd ? [] : event.tokens);
-    if (parts.length > 0 || tokens.length > 0) yield { type: 'delta', parts, tokens, usage: event.usage };
-    if (screen.isBlocked) {
-      yield { type: 'choice-end', finishReason: 'content-filter', usage: event.usage };
+    const parts = isEnd ? [await texts.flush()] : await pushAll(texts, event.parts);
+    const tokens = texts.releaseTokens(isEnd ? [] : event.tokens);
+    const shown = parts.flat();
+    // The same event, of the same choice, with other words.
+    if (shown.length > 0 || tokens.length > 0) yield { ...event, type: 'delta', parts: shown, tokens } as Event;
+    if (texts.end !== undefined) {
+      yield { ...event, type: 'choice-end', finishReason: texts.end } as Event;
       return;
     }
     if (isEnd) yield event;
   }
 }
 
-type TextPart = Exclude<OutputPart, { readonly type: 'tool-call' }>;
-
-interface ScreenedText {
-  /** Names the text that goes on, whatever it says. */
-  readonly part: TextPart;
-  readonly stream: SafetyStream;
-  said: string;
-  released: string;
-}
-
-class ChoiceScreen {
-  readonly #filter: SafetyFilter;
-  readonly #verdicts: VerdictTally;
-  readonly #texts = new Map<string, ScreenedText>();
-  #waiting: TokenDetail[] = [];
-  isBlocked = false;
-
-  constructor(filter: SafetyFilter, verdicts: VerdictTally) {
-    this.#filter = filter;
-    this.#verdicts = verdicts;
-  }
-
-  push(part: OutputPart): readonly OutputPart[] {
-    if (this.isBlocked) return [];
-    if (part.type === 'tool-call') return [part];
-    const name = part.type === 'tool-arguments' ? `call ${part.call}` : part.type;
-    const text = this.#texts.get(name) ?? { part, stream: this.#filter.stream('output'), said: '', released: '' };
-    this.#texts.set(name, text);
-    text.said += part.text;
-    return this.#release(text, text.stream.push(part.text));
-  }
-
-  flush(): readonly OutputPart[] {
-    return [...this.#texts.values()].flatMap((text) => (this.isBlocked ? [] : this.#release(text, text.stream.flush())));
-  }
-
-  /** Tokens are shown when all text that they may belong to is out as it was said; those of a piece that was replaced never are. */
-  releaseTokens(tokens: readonly TokenDetail[]): readonly TokenDetail[] {
-    this.#waiting.push(...tokens);
-    const texts = [...this.#texts.values()];
-    if (!this.isBlocked && texts.some((text) => text.stream.heldLength > 0)) return [];
-    const isAsSaid = !this.isBlocked && texts.every((text) => text.said === text.released);
-    const shown = isAsSaid ? this.#waiting : [];
-    this.#waiting = [];
-    for (const text of texts) {
-      text.said = '';
-      text.released = '';
-    }
-    return shown;
-  }
-
-  #release(text: ScreenedText, { released, verdict }: ReturnType<SafetyStream['push']>): readonly OutputPart[] {
-    text.released += released;
-    if (verdict !== undefined) this.#verdicts.note('output', verdict);
-    this.isBlocked ||= verdict?.action === 'block' && !verdict.dryRun;
-    return released === '' ? [] : [{ ...text.part, text: released }];
-  }
+async function pushAll(texts: ChoiceTexts, parts: Extract<ChoiceEvent, { type: 'delta' }>['parts']) {
+  const passed = [];
+  for (const part of parts) passed.push(await texts.push(part));
+  return passed;
 }

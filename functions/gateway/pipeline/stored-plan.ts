@@ -5,6 +5,7 @@
 import { decodeIds, encodeIds } from '../generation/compact-ids.ts';
 import type { Generation } from '../generation/generation.ts';
 import type { Caller } from '../keys/caller.ts';
+import type { Screening } from '../safety/screening.ts';
 import type { LoadedModel } from '../served-models.ts';
 import type { Grammar } from '../services.ts';
 import type { GenerationRequest } from './generation-request.ts';
@@ -19,6 +20,8 @@ export interface StoredPlan {
     readonly sampling: Omit<GenerationRequest['sampling'], 'logitBias'> & { readonly logitBias?: readonly (readonly [number, number])[] };
   };
   readonly promptTokenIds: string;
+  /** The policy that judges its answer: under another one its first events would not be the same. */
+  readonly policyDigest?: string;
   readonly maxTokens: number;
   readonly seed?: number;
   readonly promptTokens: number;
@@ -37,6 +40,7 @@ export function storePlan(
   [plan]: readonly ChoicePlan[],
   request: GenerationRequest,
   { hold, isCapped }: Pick<Generation, 'hold' | 'isCapped'>,
+  { safety }: Screening,
 ): StoredPlan | undefined {
   if (plan === undefined) return undefined;
   const { prompts: _prompts, sampling, topLogprobs: _topLogprobs, grammar: _grammar, toolUse, ...rest } = request;
@@ -53,6 +57,7 @@ export function storePlan(
       sampling: { ...others, ...(logitBias === undefined ? {} : { logitBias: [...logitBias] }) },
     },
     promptTokenIds: encodeIds(plan.promptTokenIds),
+    ...(safety === undefined ? {} : { policyDigest: safety.policy.digest }),
     maxTokens: plan.maxTokens,
     ...(plan.seed === undefined ? {} : { seed: plan.seed }),
     promptTokens: hold.promptTokens,

@@ -7,6 +7,7 @@ import type { ChatMessage } from '../../../../layers/tokenizer/index.ts';
 import type { AnswerPipeline } from '../../../../models/catalog.ts';
 import { GatewayError, InvalidRequestError } from '../../errors.ts';
 import type { Room } from '../../generation/room.ts';
+import { VerdictTally } from '../../generation/verdicts.ts';
 import type { LoadedModel } from '../../served-models.ts';
 import { chooseModel } from '../choose-model.ts';
 import { fitPrompt } from '../fit-prompt.ts';
@@ -14,6 +15,8 @@ import type { FinishReason, GenerationEvent, GenerationRequest, Usage } from '..
 import type { OutputPart } from '../output-parsers/output-part.ts';
 import { planChoices } from '../plan-choices.ts';
 import { type Admission, type RunningGeneration, runGeneration } from '../run-generation.ts';
+import { screenInput } from '../screen-input.ts';
+import { restoreOutput } from '../screen-output.ts';
 import { encodeMessages } from '../tokenize-prompt.ts';
 import { continuePrompt } from './continue-prompt.ts';
 import { limitTime, TimeUp } from './limit-time.ts';
@@ -26,10 +29,12 @@ export async function refine(
   room: Room,
   { caller, generationId }: Admission,
   pipeline: AnswerPipeline,
-  request: GenerationRequest,
+  asked: GenerationRequest,
   signal: AbortSignal,
 ): Promise<RunningGeneration> {
   const model = chooseModel(room.models, pipeline.model);
+  const { prompts, screening } = await screenInput(room, { caller, generationId }, model, asked, signal);
+  const request = { ...asked, prompts };
   const messages = readMessages(model, request, pipeline);
   const promptTokenIds = encodeMessages(model, messages, request);
   planChoices(model, [promptTokenIds], request); // refuses what does not fit, however little of it the draft needs
@@ -37,16 +42,16 @@ export async function refine(
   // Whoever may use the pipeline may use what it works with.
   const admission = { caller: { ...caller, models: undefined }, generationId };
   const prompted = { ...request, modelId: model.served.id, prompts: [{ type: 'messages', messages }] } as const;
-  if (isSimple(request, budget)) return await runGeneration(room, admission, { ...prompted, maxTokens: budget }, signal);
+  if (isSimple(request, budget)) return await runGeneration(room, { ...admission, screening }, { ...prompted, maxTokens: budget }, signal);
 
+  // The model works on what it may see; what was hidden from it is put back at the end.
+  const hidden = { ...admission, screening: { ...screening, mask: undefined } };
   const stop = new AbortController();
   const maxTokens = Math.max(LEAST_TOKENS, Math.floor(budget * pipeline.draft.share));
-  const running = await runGeneration(room, admission, { ...withoutLogprobs(prompted), maxTokens }, AbortSignal.any([signal, stop.signal]));
-  const answer = new RefinedAnswer({ room, admission, model, pipeline, request: prompted, budget, signal });
-  return {
-    generation: running.generation,
-    events: answer.events({ ...running, stop, promptTokens: promptTokenIds.length }, messages, promptTokenIds),
-  };
+  const running = await runGeneration(room, hidden, { ...withoutLogprobs(prompted), maxTokens }, AbortSignal.any([signal, stop.signal]));
+  const answer = new RefinedAnswer({ room, admission: hidden, model, pipeline, request: prompted, budget, signal });
+  const events = answer.events({ ...running, stop, promptTokens: promptTokenIds.length }, messages, promptTokenIds);
+  return { generation: running.generation, events: restoreOutput(events, screening, request) };
 }
 
 /** Calls of tools and constrained answers are not prose to be improved, and a handful of tokens is no draft. */
@@ -139,7 +144,12 @@ class RefinedAnswer {
 
   async #begin(tokenIds: readonly number[], maxTokens: number, isLast: boolean): Promise<Stage> {
     const stop = new AbortController();
-    const admission = { ...this.#admission, generationId: this.#room.ids.create('gen_') };
+    const { screening } = this.#admission;
+    const admission = {
+      ...this.#admission,
+      generationId: this.#room.ids.create('gen_'),
+      ...(screening !== undefined && { screening: { ...screening, verdicts: new VerdictTally() } }),
+    };
     const asked = isLast ? this.#request : withoutLogprobs(this.#request);
     const request: GenerationRequest = { ...asked, prompts: [{ type: 'tokens', tokenIds }], maxTokens };
     const running = await runGeneration(this.#room, admission, request, AbortSignal.any([this.#signal, stop.signal]));
