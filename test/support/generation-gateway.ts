@@ -5,10 +5,10 @@ import { createRandomIds } from '../../functions/drivers/random-ids.ts';
 import { loadSafetyClassifier } from '../../functions/drivers/safety-classifier-file.ts';
 import { type App, createApp } from '../../functions/gateway/app.ts';
 import { type GatewayConfig, loadConfig } from '../../functions/gateway/config.ts';
-import { loadServedModels } from '../../functions/gateway/served-models.ts';
+import { loadServedModels, type ServedModels } from '../../functions/gateway/served-models.ts';
 import type { Table } from '../../functions/gateway/services/table.ts';
 import type { Clock, Endpoint } from '../../functions/gateway/services.ts';
-import type { ServedModel } from '../../models/catalog.ts';
+import type { Continuation, ServedModel } from '../../models/catalog.ts';
 import { TEST_KEY } from './gateway.ts';
 
 export const MODEL = 'smollm2-135m-instruct';
@@ -36,9 +36,15 @@ export interface TestGatewayOptions {
   readonly clock?: Clock;
   readonly config?: Partial<GatewayConfig>;
   readonly alternatives?: ServedModel['alternatives'];
+  /** What the model's endpoint promises of an answer that it goes on with; `identical`, as the toy model keeps it, when not given. */
+  readonly continuation?: Continuation;
   /** Settles what dead processes held, as the server does. */
   readonly recovers?: boolean;
 }
+
+/** Loaded once, however many gateways a test has. */
+let tokenizers: Promise<ServedModels> | undefined;
+let classifier: ReturnType<typeof loadSafetyClassifier> | undefined;
 
 /** One gateway process over a table that others may share. */
 export async function createGenerationApp(
@@ -47,7 +53,8 @@ export async function createGenerationApp(
 ): Promise<{ app: App; table: Table; logged: TestGateway['logged'] }> {
   const clock = options.clock ?? { now: Date.now };
   const loaded = loadConfig({ PENSTOCK_API_KEY_HASHES: createHash('sha256').update(TEST_KEY).digest('hex') });
-  const catalog = loaded.catalog.map((served) => ({ ...served, alternatives: options.alternatives ?? [] }));
+  const { alternatives = [], continuation = 'identical' } = options;
+  const catalog = loaded.catalog.map((served) => ({ ...served, alternatives, endpoint: { ...served.endpoint, continuation } }));
   const config: GatewayConfig = {
     ...loaded,
     catalog,
@@ -57,12 +64,15 @@ export async function createGenerationApp(
     recovers: options.recovers ?? false,
     ...options.config,
   };
-  const models = await loadServedModels(catalog, createFolderTokenizerFiles(config.tokenizersFolder));
+  tokenizers ??= loadServedModels(loaded.catalog, createFolderTokenizerFiles(config.tokenizersFolder));
+  const models = new Map(
+    [...(await tokenizers)].map(([id, model]) => [id, { ...model, served: catalog.find((one) => one.id === id) ?? model.served }]),
+  );
   const table = options.table ?? createMemoryTable(clock);
   const logged: TestGateway['logged'] = [];
   const log = { write: (level: string, event: string, fields: object = {}) => logged.push({ level, event, fields }) };
-  const classifier = await loadSafetyClassifier(config.safetyWeightsFile);
-  const services = { models, endpoint, table, classifier, clock, ids: createRandomIds(), log };
+  classifier ??= loadSafetyClassifier(config.safetyWeightsFile);
+  const services = { models, endpoint, table, classifier: await classifier, clock, ids: createRandomIds(), log };
   return { app: createApp(services, config), table, logged };
 }
 

@@ -18,15 +18,19 @@ export class ToyEndpoint implements Endpoint {
   open = 0;
   readonly #faultOf: (request: EndpointRequest, call: number) => CallFault | undefined;
   readonly #pause: (request: EndpointRequest) => Promise<void>;
+  readonly #model: number;
 
+  /** @param model toys of different numbers say different things. */
   constructor(
     faultOf: (request: EndpointRequest, call: number) => CallFault | undefined = () => undefined,
     pause: (request: EndpointRequest) => Promise<void> = async () => {
       await turn();
     },
+    model = 0,
   ) {
     this.#faultOf = faultOf;
     this.#pause = pause;
+    this.#model = model;
   }
 
   score(): Promise<never> {
@@ -47,7 +51,7 @@ export class ToyEndpoint implements Endpoint {
         await this.#pause(request);
         signal.throwIfAborted();
         if (fault !== undefined && count === fault.after) throw fault.error;
-        const tokenId = nextId(ids);
+        const tokenId = nextId(ids, this.#model);
         ids.push(tokenId);
         this.generatedTokens += 1;
         yield { type: 'tokens', tokenIds: [tokenId] };
@@ -61,8 +65,8 @@ export class ToyEndpoint implements Endpoint {
 }
 
 /** An ordinary id: not an end of turn, not a control token. */
-function nextId(ids: readonly number[]): number {
-  let hash = 0x811c9dc5;
+function nextId(ids: readonly number[], model: number): number {
+  let hash = 0x811c9dc5 ^ model;
   for (const id of ids) hash = Math.imul(hash ^ id, 0x01000193) >>> 0;
   return 1_000 + (((hash ^ (hash >>> 13)) >>> 0) % 20_000);
 }

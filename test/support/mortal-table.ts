@@ -1,0 +1,42 @@
+import type { Table } from '../../functions/gateway/services/table.ts';
+
+/** A process's way to the table, which can be taken from it: for good, as by `kill -9`, or for a while, as by a pause of the whole process. */
+export interface MortalTable {
+  readonly table: Table;
+  /** No call gets there any more, and none returns. */
+  kill(): void;
+  /** Calls wait until the process wakes up. */
+  suspend(): void;
+  wake(): void;
+}
+
+export function createMortalTable(shared: Table, onCall: (count: number) => void = () => undefined): MortalTable {
+  let gate: Promise<void> = Promise.resolve();
+  let open: () => void = () => undefined;
+  let calls = 0;
+  const pass = async <Result>(call: () => Promise<Result>): Promise<Result> => {
+    calls += 1;
+    onCall(calls);
+    await gate;
+    const result = await call();
+    await gate;
+    return result;
+  };
+  const suspend = () => {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    gate = promise;
+    open = resolve;
+  };
+  return {
+    suspend,
+    kill: suspend,
+    wake: () => open(),
+    table: {
+      read: (key) => pass(() => shared.read(key)),
+      list: (partition, options) => pass(() => shared.list(partition, options)),
+      write: (change) => pass(() => shared.write(change)),
+      writeAll: (changes) => pass(() => shared.writeAll(changes)),
+      close: () => shared.close(),
+    },
+  };
+}
