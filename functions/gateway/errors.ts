@@ -113,18 +113,6 @@ export class SafetyUnavailableError extends GatewayError {
   }
 }
 
-/** A policy wants a text judged and what judges it did not answer: it does not pass unjudged. */
-export class SafetyUnavailableError extends GatewayError {
-  override readonly name = 'SafetyUnavailableError';
-  override readonly status = 503;
-  override readonly type = 'server_error';
-  override readonly code = 'safety_unavailable';
-  override readonly retryAfterSeconds = 5;
-  constructor(options: { cause?: unknown } = {}) {
-    super('The safety check that your policy asks for is not available. Try again in 5 s.', options);
-  }
-}
-
 /** Missing or wrong API key. */
 export class AuthenticationError extends GatewayError {
   override readonly name: string = 'AuthenticationError';
@@ -224,6 +212,28 @@ export class DeadlineError extends GatewayError {
   override readonly code = 'deadline_exceeded';
   constructor() {
     super('This answer takes longer than one request may. Ask for fewer tokens with `max_tokens`.');
+  }
+}
+
+/** An answer that no other process could begin was to be made after its request. */
+export class HandOverError extends InvalidRequestError {
+  override readonly name = 'HandOverError';
+  constructor() {
+    super("'background' needs 'stream' to be true for this model, or for a prompt as long as this: the request ends with its answer.", {
+      param: 'background',
+    });
+  }
+}
+
+/** What is to be made later cannot be put into the queue. */
+export class JobQueueUnavailableError extends GatewayError {
+  override readonly name = 'JobQueueUnavailableError';
+  override readonly status = 503;
+  override readonly type = 'server_error';
+  override readonly code = 'queue_unavailable';
+  override readonly retryAfterSeconds = 1;
+  constructor(options: { cause: unknown }) {
+    super('The queue of background work cannot be reached. Try again in a moment.', options);
   }
 }
 

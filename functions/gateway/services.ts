@@ -124,6 +124,15 @@ export interface Encodings {
   find(name: string): Promise<Tokenizer | undefined>;
 }
 
+/** Work that outlives the process which took it on. What it is about lies in the table; the queue has its name alone. */
+export interface JobQueue {
+  /**
+   * Some process begins the generation: once, as a rule, and again when the process that did has died. It need not be this one.
+   * @throws {JobQueueUnavailableError} nobody will.
+   */
+  send(generationId: string): Promise<void>;
+}
+
 /** Structured log lines. Fields are ids, counts, names and durations: never a prompt, a completion or a key. */
 export interface Log {
   write(level: 'info' | 'warn' | 'error', event: string, fields?: Readonly<Record<string, string | number | boolean | undefined>>): void;
@@ -146,24 +155,18 @@ export interface PolicyFile {
   read(): Promise<SafetyPolicy | undefined>;
 }
 
-/** A safety policy that somebody edits while the gateway runs. */
-export interface PolicyFile {
-  /** The policy as it stands. @throws while there has never been one that can be used. */
-  read(): Promise<SafetyPolicy | undefined>;
-}
-
 /** Everything that the gateway needs from outside. The entries build it; only `app.ts` and `run-generation.ts` see it whole. */
 export interface Services {
   readonly models: ServedModels;
   readonly endpoint: Endpoint;
   /** What outlives a request. */
   readonly table: Table;
+  /** None where the process outlives its answers and makes them itself. */
+  readonly jobs?: JobQueue;
   /** None where nobody counts for other models. */
   readonly encodings?: Encodings;
   /** Scores texts for safety policies and moderations. */
   readonly classifier: WindowClassifier;
-  /** The policy of those who have none of their own; none where no file is set. */
-  readonly policyFile?: PolicyFile | undefined;
   /** The policy of those who have none of their own; none where no file is set. */
   readonly policyFile?: PolicyFile | undefined;
   readonly clock: Clock;
