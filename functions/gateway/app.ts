@@ -28,6 +28,7 @@ import {
   updateConversation,
 } from './routes/conversations.ts';
 import { createEmbeddings } from './routes/embeddings.ts';
+import { forgetUser } from './routes/forget-user.ts';
 import { getModel, listModels } from './routes/models.ts';
 import { moderate } from './routes/moderations.ts';
 import { showDocs, showOpenApi } from './routes/openapi.ts';
@@ -144,6 +145,7 @@ export function createApp(services: Services, config: GatewayConfig, isDraining:
     app.get(`/v1/admin/${owner}s/:id/limits`, admin, (c) => getLimits(c, room, owner));
     app.put(`/v1/admin/${owner}s/:id/limits`, admin, (c) => setLimits(c, room, owner));
   }
+  app.post('/v1/admin/users/forget', admin, (c) => forgetUser(c, room));
   const clients = requireScope('client_secrets');
   app.post('/v1/client_secrets', clients, (c) => createClientSecret(c, room));
   app.delete('/v1/client_secrets/:id', clients, (c) => revokeClientSecret(c, room));

@@ -11,6 +11,7 @@ import { createSafetyPolicies, type SafetyPolicies } from '../safety/policies.ts
 import { createTenantSafety } from '../safety/tenant-safety.ts';
 import type { Services } from '../services.ts';
 import { CapacityQueue } from './capacity-queue.ts';
+import { createEndUsers, type EndUsers } from './end-users.ts';
 import { createLedger, type Ledger } from './ledger.ts';
 import { createLiveLogs, type LiveLogs } from './live-logs.ts';
 import { createReclaimer } from './reclaim-holds.ts';
@@ -29,6 +30,7 @@ export interface Room extends Services {
   readonly queue: CapacityQueue;
   readonly retries: RetryBudget;
   readonly logs: LiveLogs;
+  readonly endUsers: EndUsers;
   /** Judges what is sent to `/v1/moderations`, and redacts in its answers. */
   readonly moderation: SafetyFilter;
   /** What judges prompts and answers, tenant by tenant. */
@@ -60,6 +62,7 @@ export function createRoom(services: Services, config: GatewayConfig): Room {
     queue: new CapacityQueue(config.queue, clock),
     retries: new RetryBudget(config.retry.budget, clock),
     logs: createLiveLogs({ ...services, retentionSeconds: config.tokenLog.retentionSeconds }, config.runnerLeaseMs),
+    endUsers: createEndUsers(table, clock),
     moderation: createSafetyFilter(MODERATION_POLICY, resources),
     policies: createSafetyPolicies(services, (policy) => createTenantSafety(policy, services.classifier, reviewers)),
     config,

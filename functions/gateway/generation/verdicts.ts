@@ -20,30 +20,32 @@ export const verdictsSchema = v.object({
 
 export type Verdicts = v.InferOutput<typeof verdictsSchema>;
 
+/** By which policy, and what it calls for. */
+type Judged = Pick<Verdict, 'policyDigest' | 'action' | 'dryRun'>;
+
 /** Where the steps that screen a generation say what they found. */
 export class VerdictTally {
   #verdicts: Verdicts | null = null;
   #action: Action = 'allow';
 
-  note(direction: Direction, { policyDigest, action, dryRun, flagged, findings }: Verdict): void {
-    const before = this.#verdicts ?? { policyDigest, action, dryRun, input: {}, output: {} };
-    const counts = { ...before[direction] };
-    const labels = [
-      ...flagged,
-      ...findings.flatMap(({ kind, rule, action: called }) =>
-        called === 'allow' ? [] : [kind === 'denylist' ? `denylist:${rule}` : kind],
-      ),
-    ];
-    for (const label of labels) counts[label] = (counts[label] ?? 0) + 1;
-    this.#action = severer(this.#action, action);
-    this.#verdicts = { ...before, action: this.#action, [direction]: counts };
+  note(direction: Direction, verdict: Verdict): void {
+    const pieces = verdict.findings.filter(({ action }) => action !== 'allow');
+    this.#add(direction, verdict, [
+      ...verdict.flagged,
+      ...pieces.map(({ kind, rule }) => (kind === 'denylist' ? `denylist:${rule}` : kind)),
+    ]);
   }
 
-  /** What is found in other ways than by rules and classifiers: a quoted prompt, an attack in a tool's result, a judge that did not answer. */
-  noteLabel(direction: Direction, { policyDigest, action, dryRun }: Pick<Verdict, 'policyDigest' | 'action' | 'dryRun'>, label: string): void {
+  /** What is found in other ways than by a filter: a quoted prompt, a judge that did not answer. The label is a name of ours, never text. */
+  noteLabel(direction: Direction, judged: Judged, label: string): void {
+    this.#add(direction, judged, [label]);
+  }
+
+  #add(direction: Direction, { policyDigest, action, dryRun }: Judged, labels: readonly string[]): void {
     const before = this.#verdicts ?? { policyDigest, action, dryRun, input: {}, output: {} };
+    const counts = { ...before[direction] };
+    for (const label of labels) counts[label] = (counts[label] ?? 0) + 1;
     this.#action = severer(this.#action, action);
-    const counts = { ...before[direction], [label]: (before[direction][label] ?? 0) + 1 };
     this.#verdicts = { ...before, action: this.#action, [direction]: counts };
   }
 

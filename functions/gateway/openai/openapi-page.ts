@@ -16,7 +16,8 @@ interface Schema {
 interface Described {
   readonly tags: readonly string[];
   readonly summary: string;
-  readonly externalDocs: { readonly url: string };
+  /** Left out where the answer is nobody's but ours. */
+  readonly externalDocs?: { readonly url: string };
   readonly parameters: readonly { readonly name: string; readonly in: string }[];
   readonly requestBody?: { readonly content: { readonly 'application/json': { readonly schema: Schema } } };
 }
@@ -55,7 +56,11 @@ function renderOperation(path: string, method: string, { summary, externalDocs, 
     ),
   ];
   return `<details><summary><span class="method">${method.toUpperCase()}</span> <code>${escapeHtml(path)}</code> ${escapeHtml(summary)}</summary>
-<table>${rows.join('')}</table><p>Answer: <a href="${escapeHtml(externalDocs.url)}" rel="noreferrer">${escapeHtml(externalDocs.url)}</a></p></details>`;
+<table>${rows.join('')}</table>${externalDocs === undefined ? '' : linkTo(externalDocs.url)}</details>`;
+}
+
+function linkTo(url: string): string {
+  return `<p>Answer: <a href="${escapeHtml(url)}" rel="noreferrer">${escapeHtml(url)}</a></p>`;
 }
 
 function row(name: string, meaning: string, required: boolean): string {

@@ -3,7 +3,9 @@
  * else; what answers look like is OpenAI's and vLLM's, and their documents are referred to.
  */
 import { toJsonSchema } from '@valibot/to-json-schema';
-import type * as v from 'valibot';
+import * as v from 'valibot';
+import { limitsSchema } from '../keys/limits.ts';
+import { createKeySchema, forgetUserSchema, rotateKeySchema, updateKeySchema } from './admin-request.ts';
 import { chatSchema } from './chat-request.ts';
 import { classifySchema } from './classify-request.ts';
 import { completionSchema } from './completion-request.ts';
@@ -12,18 +14,19 @@ import { embeddingSchema, rerankSchema, scoreSchema } from './embedding-request.
 import { moderationSchema } from './moderation.ts';
 import { inputTokensSchema, responseSchema } from './responses-request.ts';
 import { detokenizeSchema, tokenizeSchema } from './tokenize-request.ts';
+import { usageAnswerSchema, usageQuerySchema } from './usage.ts';
 
 type JsonObject = Readonly<Record<string, unknown>>;
 
 interface Operation {
-  readonly method: 'get' | 'post' | 'delete';
+  readonly method: 'get' | 'post' | 'put' | 'delete';
   /** In OpenAPI's form: `{id}`. */
   readonly path: string;
-  readonly group: 'Text' | 'Responses' | 'Conversations' | 'Tasks' | 'Tokens' | 'Models';
+  readonly group: 'Text' | 'Responses' | 'Conversations' | 'Tasks' | 'Tokens' | 'Models' | 'Administration';
   readonly summary: string;
   readonly schema?: v.GenericSchema;
-  /** Whose document describes the answer. */
-  readonly answer: string;
+  /** Whose document describes the answer, or its schema where it is nobody's but ours. */
+  readonly answer: string | v.GenericSchema;
   readonly query?: readonly string[];
   readonly streams?: boolean;
 }
@@ -31,6 +34,7 @@ interface Operation {
 const OPENAI = 'https://platform.openai.com/docs/api-reference';
 const VLLM = 'https://docs.vllm.ai/en/stable/serving/openai_compatible_server.html';
 const PAGE = ['limit', 'order', 'after'];
+const ANY = v.looseObject({});
 
 const operations: readonly Operation[] = [
   {
@@ -197,6 +201,59 @@ const operations: readonly Operation[] = [
   },
   { method: 'get', path: '/v1/models', group: 'Models', summary: 'The models that are served', answer: `${OPENAI}/models/list` },
   { method: 'get', path: '/v1/models/{id}', group: 'Models', summary: 'One model', answer: `${OPENAI}/models/object` },
+  {
+    method: 'get',
+    path: '/v1/usage',
+    group: 'Administration',
+    summary: 'What was used: a line for each generation, or sums; with `format=csv` as a table',
+    answer: usageAnswerSchema,
+    query: Object.keys(usageQuerySchema.entries),
+  },
+  { method: 'get', path: '/v1/admin/api_keys', group: 'Administration', summary: 'The API keys, without their secrets', answer: ANY },
+  {
+    method: 'post',
+    path: '/v1/admin/api_keys',
+    group: 'Administration',
+    summary: 'Makes an API key: the answer alone has its secret',
+    schema: createKeySchema,
+    answer: ANY,
+  },
+  {
+    method: 'post',
+    path: '/v1/admin/api_keys/{id}',
+    group: 'Administration',
+    summary: 'Changes what is named of a key',
+    schema: updateKeySchema,
+    answer: ANY,
+  },
+  { method: 'delete', path: '/v1/admin/api_keys/{id}', group: 'Administration', summary: 'Revokes a key', answer: ANY },
+  {
+    method: 'post',
+    path: '/v1/admin/api_keys/{id}/rotate',
+    group: 'Administration',
+    summary: 'Gives a key another secret; the old one is good for `grace_seconds` more',
+    schema: rotateKeySchema,
+    answer: ANY,
+  },
+  {
+    method: 'post',
+    path: '/v1/admin/users/forget',
+    group: 'Administration',
+    summary: 'Deletes everything that is kept of one end user: generations, responses and conversations',
+    schema: forgetUserSchema,
+    answer: ANY,
+  },
+  ...(['project', 'organization'] as const).flatMap((owner): Operation[] => [
+    { method: 'get', path: `/v1/admin/${owner}s/{id}/limits`, group: 'Administration', summary: `Limits of the ${owner}`, answer: ANY },
+    {
+      method: 'put',
+      path: `/v1/admin/${owner}s/{id}/limits`,
+      group: 'Administration',
+      summary: `Sets the limits of the ${owner}`,
+      schema: limitsSchema,
+      answer: ANY,
+    },
+  ]),
 ];
 
 export function createOpenApiDocument(version: string): JsonObject {
@@ -250,16 +307,16 @@ function describeOperation({ method, path, group, summary, schema, answer, query
     operationId: nameOf(method, path),
     tags: [group],
     summary,
-    externalDocs: { url: answer },
+    ...(typeof answer === 'string' ? { externalDocs: { url: answer } } : {}),
     parameters: [...inPath, ...inQuery],
     ...(schema === undefined
       ? {}
       : { requestBody: { required: true, content: { 'application/json': { schema: describeSchema(schema) } } } }),
     responses: {
       '200': {
-        description: `As in ${answer}`,
+        description: typeof answer === 'string' ? `As in ${answer}` : summary,
         content: {
-          'application/json': { schema: { type: 'object' } },
+          'application/json': { schema: typeof answer === 'string' ? { type: 'object' } : describeSchema(answer) },
           ...(streams ? { 'text/event-stream': { schema: { type: 'string' } } } : {}),
         },
       },

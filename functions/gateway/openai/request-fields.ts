@@ -75,7 +75,7 @@ export const generationFields = {
   logit_bias: nullish(logitBias),
   seed: nullish(integerBetween(-MAX_SEED, MAX_SEED)),
   stop: nullish(stop),
-  /** Names of the caller's own user, for abuse reports: nothing here depends on them. */
+  /** The caller's own user: what is kept of one can be deleted at once. */
   user: nullish(string),
   safety_identifier: nullish(string),
   /** A hint for caches: prefixes are found by their tokens here. */
@@ -106,6 +106,11 @@ export function readSampling(body: SamplingFields): SamplingOptions {
 export function readStop(body: GenerationFields): readonly string[] {
   const sequences = typeof body.stop === 'string' ? [body.stop] : (body.stop ?? []);
   return sequences.filter((sequence) => sequence !== '');
+}
+
+/** For whom a request is, under each name that it has. */
+export function readEndUsers({ user, safety_identifier: safetyIdentifier }: Readonly<Record<string, unknown>>): readonly string[] {
+  return [...new Set([user, safetyIdentifier])].filter((name): name is string => typeof name === 'string' && name !== '');
 }
 
 /** How a caller wants the answer delivered. */

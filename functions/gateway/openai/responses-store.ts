@@ -5,7 +5,7 @@ import type { Item } from './responses-items.ts';
 import type { WireResponse } from './responses-object.ts';
 import { deleteDocument, readDocument, writeDocument } from './stored-documents.ts';
 
-const KEPT_SECONDS = 30 * 24 * 60 * 60;
+export const RESPONSE_KEPT_SECONDS = 30 * 24 * 60 * 60;
 
 interface Head {
   readonly response: WireResponse;
@@ -46,7 +46,7 @@ export function createResponsesStore(table: Table, owner: string, now: () => num
     find,
     async save({ input, ...head }) {
       const { id } = head.response;
-      const expiresAt = Math.floor(now() / 1000) + KEPT_SECONDS;
+      const expiresAt = Math.floor(now() / 1000) + RESPONSE_KEPT_SECONDS;
       await writeDocument(table, { partition: partition(id), sort: 'input' }, input, expiresAt);
       await writeDocument(table, { partition: partition(id), sort: 'head' }, head satisfies Head, expiresAt);
     },

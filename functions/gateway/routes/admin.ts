@@ -3,43 +3,15 @@ import * as v from 'valibot';
 import { NotFoundError } from '../errors.ts';
 import type { Room } from '../generation/room.ts';
 import type { ApiKeyRecord, NewApiKey } from '../keys/api-keys.ts';
-import { PRIORITIES, SCOPES } from '../keys/caller.ts';
 import { limitsSchema } from '../keys/limits.ts';
+import { createKeySchema, ownerId, rotateKeySchema, updateKeySchema } from '../openai/admin-request.ts';
 import { parseBody } from '../openai/parse-body.ts';
 import { readJsonBody } from './read-json-body.ts';
 import type { RouteContext } from './route-context.ts';
 
-const name = v.pipe(v.string('must be a string.'), v.regex(/^[\w .:@-]{1,64}$/, 'must be 1 to 64 letters, digits, spaces or any of _.:@-'));
-const id = v.pipe(v.string('must be a string.'), v.regex(/^[\w.-]{1,64}$/, 'must be 1 to 64 letters, digits or any of _.-'));
-const scopes = v.pipe(v.array(v.picklist(SCOPES, `must be any of ${SCOPES.join(', ')}.`)), v.minLength(1, 'must have at least one scope.'));
-const models = v.nullable(v.array(v.string('must be a string.')));
-const priority = v.picklist(PRIORITIES, `must be one of ${PRIORITIES.join(', ')}.`);
-const seconds = v.pipe(v.number('must be a number.'), v.integer('must be a whole number.'), v.minValue(0), v.maxValue(10 * 365 * 86_400));
-
-const createSchema = v.strictObject({
-  name,
-  project_id: v.optional(id, 'default'),
-  organization_id: v.optional(id, 'default'),
-  scopes: v.optional(scopes, ['generate']),
-  models: v.optional(models, null),
-  priority: v.optional(priority, 'normal'),
-  limits: v.optional(limitsSchema, {}),
-  expires_in_seconds: v.optional(seconds),
-});
-
-const updateSchema = v.strictObject({
-  name: v.optional(name),
-  scopes: v.optional(scopes),
-  models: v.optional(models),
-  priority: v.optional(priority),
-  limits: v.optional(limitsSchema),
-});
-
-const rotateSchema = v.strictObject({ grace_seconds: v.optional(seconds, 86_400) });
-
 /** `POST /v1/admin/api_keys`: the answer alone has the key itself. */
 export async function createApiKey(c: RouteContext, room: Room): Promise<Response> {
-  const { expires_in_seconds: lifetime, ...body } = parseBody(createSchema, await readJsonBody(c));
+  const { expires_in_seconds: lifetime, ...body } = parseBody(createKeySchema, await readJsonBody(c));
   const now = Math.floor(room.clock.now() / 1000);
   const key: NewApiKey = { ...body, scopes: [...body.scopes], expires_at: lifetime === undefined ? null : now + lifetime };
   const { record, secret } = await room.keys.create(key);
@@ -53,14 +25,14 @@ export async function listApiKeys(c: RouteContext, room: Room): Promise<Response
 
 /** `POST /v1/admin/api_keys/{id}`: changes what is named; other processes see it within seconds. */
 export async function updateApiKey(c: RouteContext, room: Room): Promise<Response> {
-  const record = await room.keys.update(idOf(c), withoutUndefined(parseBody(updateSchema, await readJsonBody(c))));
+  const record = await room.keys.update(idOf(c), withoutUndefined(parseBody(updateKeySchema, await readJsonBody(c))));
   if (record === undefined) throw notFound();
   return c.json(encodeKey(record));
 }
 
 /** `POST /v1/admin/api_keys/{id}/rotate`: a new secret; the old one is good for `grace_seconds` more. */
 export async function rotateApiKey(c: RouteContext, room: Room): Promise<Response> {
-  const { grace_seconds: grace } = parseBody(rotateSchema, await readJsonBody(c, {}));
+  const { grace_seconds: grace } = parseBody(rotateKeySchema, await readJsonBody(c, {}));
   const rotated = await room.keys.rotate(idOf(c), grace);
   if (rotated === undefined) throw notFound();
   return c.json({ ...encodeKey(rotated.record), key: rotated.secret });
@@ -79,7 +51,7 @@ export async function getLimits(c: RouteContext, room: Room, owner: 'project' | 
 
 export async function setLimits(c: RouteContext, room: Room, owner: 'project' | 'organization'): Promise<Response> {
   const limits = parseBody(limitsSchema, await readJsonBody(c));
-  if (!v.is(id, idOf(c))) throw notFound();
+  if (!v.is(ownerId, idOf(c))) throw notFound();
   await room.keys.setLimits(owner, idOf(c), limits);
   return c.json({ object: 'limits', [`${owner}_id`]: idOf(c), limits });
 }

@@ -1,6 +1,6 @@
 import type { Room } from '../generation/room.ts';
 import type { AnswerHead, AnswerRequest } from '../openai/answer.ts';
-import type { Delivery, ParsedRequest } from '../openai/request-fields.ts';
+import { type Delivery, type ParsedRequest, readEndUsers } from '../openai/request-fields.ts';
 import type { GenerationEvent } from '../pipeline/generation-request.ts';
 import { type AnswerWriter, createDerivedIds, type WriterKind } from './answer-writer.ts';
 import { deliverAnswer } from './deliver-answer.ts';
@@ -33,6 +33,7 @@ export async function answerGeneration(c: RouteContext, room: Room, format: Gene
   const form = {
     isStream: delivery.stream,
     isStored: fields['store'] !== false,
+    endUser: { users: readEndUsers(fields) },
     ...(typeof fields['prompt_cache_key'] === 'string' ? { session: fields['prompt_cache_key'] } : {}),
     writer: { kind: writersOf(format), state },
   };

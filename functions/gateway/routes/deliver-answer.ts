@@ -5,11 +5,14 @@
  */
 import { createHash } from 'node:crypto';
 import { InvalidRequestError } from '../errors.ts';
+import type { EndUserTrace } from '../generation/end-users.ts';
 import type { Generation } from '../generation/generation.ts';
 import { claimIdempotencyKey, digestOf, releaseIdempotencyKey } from '../generation/idempotency.ts';
 import type { Room } from '../generation/room.ts';
 import { type KeptContinuation, keptContinuation, type RunningLog } from '../generation/running-log.ts';
 import type { LoggedEvent } from '../generation/token-log.ts';
+import type { Caller } from '../keys/caller.ts';
+import { RESPONSE_KEPT_SECONDS } from '../openai/responses-store.ts';
 import { begin } from '../pipeline/begin.ts';
 import type { GenerationEvent, GenerationRequest } from '../pipeline/generation-request.ts';
 import type { RunningGeneration } from '../pipeline/run-generation.ts';
@@ -32,6 +35,8 @@ export interface AnswerForm<State> {
   readonly isStored: boolean;
   /** The answer is made whether somebody waits for it or not, and its events are kept. */
   readonly isBackground?: boolean;
+  /** For whom it is made, when the caller says so, and where else something of it is kept. */
+  readonly endUser?: EndUserTrace;
   /** What the caller calls the session that it belongs to. */
   readonly session?: string;
   readonly writer: { readonly kind: WriterKind<State>; readonly state: State };
@@ -100,6 +105,7 @@ async function startAnswer<State>(
   let tokenLog: RunningLog;
   let begun: AsyncIterableIterator<GenerationEvent>;
   try {
+    await noteEndUser(room, caller, form.endUser, isLogKept, generationId);
     tokenLog = await room.logs.open(
       {
         id: generationId,
@@ -187,6 +193,20 @@ function keepContinuation<State>(
   return plan === undefined
     ? undefined
     : keptContinuation(generation, gone, { plan, leaseMs, writesFirst: continuation.promise !== 'identical' });
+}
+
+/** Nothing of an answer is written before it can be found by its user. */
+async function noteEndUser(
+  room: Room,
+  { organizationId, ownerId }: Caller,
+  trace: EndUserTrace | undefined,
+  isLogKept: boolean,
+  generationId: string,
+): Promise<void> {
+  if (trace === undefined || trace.users.length === 0) return;
+  if (!isLogKept && trace.responseId === undefined && trace.conversationId === undefined) return;
+  const keptSeconds = Math.max(room.config.tokenLog.retentionSeconds, trace.responseId === undefined ? 0 : RESPONSE_KEPT_SECONDS);
+  await room.endUsers.note(organizationId, trace, { generationId, ownerId }, keptSeconds);
 }
 
 function isKept(room: Room, isDetached: boolean): boolean {

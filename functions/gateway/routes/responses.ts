@@ -6,6 +6,7 @@ import { deleteLog } from '../generation/token-log.ts';
 import type { RequestVariables } from '../middleware/request-id.ts';
 import { createConversationStore } from '../openai/conversation-store.ts';
 import { cutPage, type ListPage, parsePageQuery } from '../openai/page-query.ts';
+import { readEndUsers } from '../openai/request-fields.ts';
 import { answerResponse, describeRun, type ResponseRun, streamResponse } from '../openai/responses-answer.ts';
 import { ResponseEncoder } from '../openai/responses-events.ts';
 import type { Item } from '../openai/responses-items.ts';
@@ -67,11 +68,17 @@ export async function createResponse(c: RouteContext, services: Room): Promise<R
   const { input: _input, ...rest } = body;
   const { input, ancestors } = prompt;
   const state = { id, created, isBackground, owner: ownerOf(c), body: rest, prompt: { input, ancestors } };
-  const session = body.prompt_cache_key ?? conversationIdOf(body) ?? ancestors[0] ?? body.previous_response_id;
+  const conversationId = conversationIdOf(body);
+  const session = body.prompt_cache_key ?? conversationId ?? ancestors[0] ?? body.previous_response_id;
   const form = {
     isStream,
     isStored: body.store !== false,
     isBackground,
+    endUser: {
+      users: readEndUsers(body),
+      ...(body.store === false ? {} : { responseId: id }),
+      ...(conversationId === undefined ? {} : { conversationId }),
+    },
     ...(typeof session === 'string' ? { session } : {}),
     writer: { kind: responseWriters, state },
   };

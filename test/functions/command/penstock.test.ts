@@ -39,8 +39,8 @@ describe('npm run penstock', () => {
     });
     expect(answer.status).toBe(200);
     await answer.text();
-    expect((await run(['usage', '--by', 'project', '--csv'])).out).toBe(
-      'project,requests,prompt_tokens,cached_prompt_tokens,completion_tokens,cost_dollars\r\nweb,1,3,0,4,0\r\n',
+    expect((await run(['usage', '--by', 'project', '--csv'])).out).toMatch(
+      /^project,requests,prompt_tokens,cached_prompt_tokens,completion_tokens,busy_seconds,cost_dollars,own_cost_dollars\r\nweb,1,3,0,4,[\d.]+,0,\r\n$/,
     );
     expect((await run(['keys', 'list'])).out).toContain(made.prefix);
     expect(JSON.parse((await run(['keys', 'update', made.id, '--limit', 'none'])).out).limits).toEqual({});
