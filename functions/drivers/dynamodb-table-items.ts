@@ -1,9 +1,7 @@
 /** Our rows, changes and conditions as DynamoDB's items and expressions. Every name and value goes in by placeholder. */
 import type { AttributeValue, QueryCommandInput, TransactWriteItem } from '@aws-sdk/client-dynamodb';
-import { marshall, unmarshall } from '@aws-sdk/util-dynamodb';
 import type { Attributes, Change, Condition, Key, ListOptions } from '../gateway/services/table.ts';
-
-export type Item = Record<string, AttributeValue>;
+import { decodeItem, encodeAttribute, encodeItem, type Item } from './dynamodb-attributes.ts';
 
 /** Attributes of ours never have these names. */
 const RESERVED = new Set(['partition', 'sort', 'expiresAt']);
@@ -12,8 +10,8 @@ export function encodeKey({ partition, sort }: Key): Item {
   return { partition: { S: partition }, sort: { S: sort } };
 }
 
-export function decodeItem(item: Item): { attributes: Attributes; expiresAt: number | undefined } {
-  const { partition: _partition, sort: _sort, expiresAt, ...attributes } = unmarshall(item);
+export function decodeRow(item: Item): { attributes: Attributes; expiresAt: number | undefined } {
+  const { partition: _partition, sort: _sort, expiresAt, ...attributes } = decodeItem(item);
   return { attributes, expiresAt: typeof expiresAt === 'number' ? expiresAt : undefined };
 }
 
@@ -96,7 +94,7 @@ export function encodeQuery(tableName: string, partition: string, options: ListO
 
 function encodeAttributes(attributes: Attributes): Item {
   for (const name of Object.keys(attributes)) if (RESERVED.has(name)) throw new TypeError(`an attribute cannot be called ${name}`);
-  return marshall(attributes);
+  return encodeItem(attributes);
 }
 
 class Expression {
@@ -146,7 +144,7 @@ class Expression {
     }
     const name = this.#name(condition.attribute);
     if ('is' in condition) return `${condition.is === 'absent' ? 'attribute_not_exists' : 'attribute_exists'}(${name})`;
-    if ('equals' in condition) return `${name} = ${this.#value(marshall({ value: condition.equals })['value'] ?? { NULL: true })}`;
+    if ('equals' in condition) return `${name} = ${this.#value(encodeAttribute(condition.equals))}`;
     const [bound, comparison, absentHolds] =
       'atMost' in condition ? [condition.atMost, '<=', condition.atMost >= 0] : [condition.atLeast, '>=', condition.atLeast <= 0];
     const compared = `${name} ${comparison} ${this.#number(bound)}`;

@@ -10,7 +10,8 @@ import { GatewayError, StoreUnavailableError } from '../gateway/errors.ts';
 import type { Change, Key, Row, Table, WriteResult } from '../gateway/services/table.ts';
 import type { Clock } from '../gateway/services.ts';
 import { type AwsClientOptions, AwsError, type AwsJsonClient, createAwsJsonClient } from './aws-json-client.ts';
-import { decodeItem, encodeChange, encodeKey, encodeQuery, encodeTransactItem, type Item } from './dynamodb-table-items.ts';
+import type { Item } from './dynamodb-attributes.ts';
+import { decodeRow, encodeChange, encodeKey, encodeQuery, encodeTransactItem } from './dynamodb-table-items.ts';
 
 const CONFLICT_TRIES = 12;
 const DYNAMODB = { name: 'dynamodb', target: 'DynamoDB_20120810', version: '1.0' } as const;
@@ -18,7 +19,7 @@ const DYNAMODB = { name: 'dynamodb', target: 'DynamoDB_20120810', version: '1.0'
 export function createDynamoDbTable(tableName: string, clock: Clock, client: AwsClientOptions = {}): Table {
   const dynamo = createAwsJsonClient(DYNAMODB, client);
   const visible = (key: Key, item: Item | undefined): Row | undefined => {
-    const row = item === undefined ? undefined : decodeItem(item);
+    const row = item === undefined ? undefined : decodeRow(item);
     return row === undefined || (row.expiresAt !== undefined && row.expiresAt * 1000 <= clock.now())
       ? undefined
       : { key, attributes: row.attributes };

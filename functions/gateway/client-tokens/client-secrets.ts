@@ -2,7 +2,6 @@
  * Tokens for phones and browsers, which must never carry an API key: short-lived, for some models, some tokens and one origin, and worth nothing
  * without the device's own key.
  */
-import { errors, jwtVerify, SignJWT } from 'jose';
 import * as v from 'valibot';
 import { AuthenticationError, PermissionError } from '../errors.ts';
 import type { ApiKeys } from '../keys/api-keys.ts';
@@ -59,7 +58,7 @@ export function createClientSecrets(table: Table, clock: Clock, ids: Ids, keys: 
     dpop,
 
     async mint({ caller, jkt, models, maxTokens, origin, lifetimeSeconds }) {
-      const { kid, key } = await signingKeys.current();
+      const [{ SignJWT }, { kid, key }] = await Promise.all([import('jose'), signingKeys.current()]);
       const now = Math.floor(clock.now() / 1000);
       const id = ids.create('cs_');
       const expiresAt = now + lifetimeSeconds;
@@ -100,6 +99,7 @@ export function createClientSecrets(table: Table, clock: Clock, ids: Ids, keys: 
 }
 
 async function verifyToken(token: string, signingKeys: SigningKeys, clock: Clock): Promise<v.InferOutput<typeof claimsSchema>> {
+  const { errors, jwtVerify } = await import('jose');
   try {
     const { payload } = await jwtVerify(
       token,

@@ -1,5 +1,5 @@
 /** Proof of possession, RFC 9449: every request of a device is signed with the key that its token is bound to. */
-import { type CryptoKey, calculateJwkThumbprint, EmbeddedJWK, errors, jwtVerify } from 'jose';
+import type { CryptoKey, JWTVerifyResult, ResolvedKey } from 'jose';
 import { AuthenticationError } from '../errors.ts';
 import type { Table } from '../services/table.ts';
 import type { Clock } from '../services.ts';
@@ -56,7 +56,8 @@ export function createDpopVerifier(table: Table, clock: Clock): DpopVerifier {
       const refuse = async (message: string, error: ConstructorParameters<typeof DpopError>[0] = 'invalid_dpop_proof') =>
         new DpopError(error, message, await nonce());
       if (proof === undefined) throw await refuse('This token is bound to a device: send the header DPoP with a proof of its key.');
-      let verified: Awaited<ReturnType<typeof jwtVerify>>;
+      const { calculateJwkThumbprint, EmbeddedJWK, errors, jwtVerify } = await import('jose');
+      let verified: JWTVerifyResult & ResolvedKey;
       try {
         verified = await jwtVerify(proof, EmbeddedJWK, {
           typ: 'dpop+jwt',

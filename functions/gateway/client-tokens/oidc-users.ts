@@ -2,7 +2,7 @@
  * Users of an identity provider (Cognito, or any OpenID provider) as callers: their JWT is checked against the provider's published keys, and they
  * have the rights and limits of one API key of ours, each with answers and objects of their own.
  */
-import { createRemoteJWKSet, errors, jwtVerify } from 'jose';
+import type { JWTVerifyGetKey } from 'jose';
 import { AuthenticationError } from '../errors.ts';
 import type { ApiKeys } from '../keys/api-keys.ts';
 import type { Caller } from '../keys/caller.ts';
@@ -26,9 +26,10 @@ export interface OidcUsers {
 const ALGORITHMS = ['RS256', 'ES256', 'EdDSA', 'PS256'];
 
 export function createOidcUsers(settings: OidcSettings, keys: ApiKeys, clock: Clock): OidcUsers {
-  const keySet = createRemoteJWKSet(new URL(settings.jwksUri));
+  let keySet: JWTVerifyGetKey | undefined;
   return {
     async authenticate(token) {
+      keySet ??= (await import('jose')).createRemoteJWKSet(new URL(settings.jwksUri));
       const subject = await verify(token, settings, keySet, clock);
       const caller = await keys.findById(settings.keyId);
       if (caller === undefined) throw new AuthenticationError('Users cannot be admitted: the API key that they share was revoked.');
@@ -42,7 +43,8 @@ export function createOidcUsers(settings: OidcSettings, keys: ApiKeys, clock: Cl
   };
 }
 
-async function verify(token: string, settings: OidcSettings, keySet: Parameters<typeof jwtVerify>[1], clock: Clock): Promise<string> {
+async function verify(token: string, settings: OidcSettings, keySet: JWTVerifyGetKey, clock: Clock): Promise<string> {
+  const { errors, jwtVerify } = await import('jose');
   try {
     const { payload } = await jwtVerify(token, keySet, {
       issuer: settings.issuer,

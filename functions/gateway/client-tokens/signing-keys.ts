@@ -2,7 +2,7 @@
  * The keys that sign client secrets. They live in the table, so that every process signs with the same one and verifies without asking anybody. A
  * new one is made every month; an old one is published until everything that it signed has expired.
  */
-import { type CryptoKey, calculateJwkThumbprint, exportJWK, generateKeyPair, importJWK, type JWK } from 'jose';
+import type { CryptoKey, JWK } from 'jose';
 import * as v from 'valibot';
 import type { Row, Table } from '../services/table.ts';
 import type { Clock } from '../services.ts';
@@ -50,6 +50,7 @@ export function createSigningKeys(table: Table, clock: Clock): SigningKeys {
     return keys;
   };
   const make = async (): Promise<SigningKey> => {
+    const { calculateJwkThumbprint, exportJWK, generateKeyPair } = await import('jose');
     const pair = await generateKeyPair(ALGORITHM, { extractable: true });
     const [privateJwk, exported] = await Promise.all([exportJWK(pair.privateKey), exportJWK(pair.publicKey)]);
     const kid = await calculateJwkThumbprint(exported);
@@ -86,6 +87,7 @@ function readRow(row: Row): SigningKey {
 }
 
 async function importKey(jwk: JWK): Promise<CryptoKey> {
+  const { importJWK } = await import('jose');
   const key = await importJWK(jwk, ALGORITHM);
   if (key instanceof Uint8Array) throw new Error('an elliptic-curve key is no byte string');
   return key;

@@ -1,5 +1,4 @@
 /** `/v1/client_secrets`: what an app's own server asks for on behalf of a device. */
-import { calculateJwkThumbprint } from 'jose';
 import * as v from 'valibot';
 import { InvalidRequestError } from '../errors.ts';
 import type { Room } from '../generation/room.ts';
@@ -36,6 +35,7 @@ const schema = v.strictObject({
 /** `POST /v1/client_secrets` */
 export async function createClientSecret(c: RouteContext, room: Room): Promise<Response> {
   const body = parseBody(schema, await readJsonBody(c));
+  const { calculateJwkThumbprint } = await import('jose');
   const jkt = await calculateJwkThumbprint(body.device_key).catch(() => {
     throw new InvalidRequestError("Invalid value for 'device_key': must be a public key.", { param: 'device_key' });
   });

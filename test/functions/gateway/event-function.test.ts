@@ -13,8 +13,8 @@ import { replayThen, type ScriptedContainer, startScriptedContainer } from '../.
 import { loadRecording, recordedChoices } from '../../support/vllm-recordings.ts';
 
 /** The bundle that is deployed, in front of the real SDK, our SageMaker runtime and a recorded container. */
-/** Bytes: what a cold start reads and compiles. A fifth of it is libphonenumber's table of numbering plans. */
-const BUNDLE_BUDGET = 900_000;
+/** Bytes: what a cold start reads and compiles. */
+const BUNDLE_BUDGET = 600_000;
 const ORIGIN_SECRET = 'what-the-cdn-adds';
 const recording = loadRecording('stream-length');
 const texts = recordedChoices(recording).map((choice) => choice.text);
