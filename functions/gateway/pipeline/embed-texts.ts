@@ -1,6 +1,7 @@
 import type { EmbeddingModel } from '../../../models/catalog.ts';
 import { InvalidRequestError, ModelNotFoundError } from '../errors.ts';
 import type { Room } from '../generation/room.ts';
+import { screenEmbeddingInput } from '../safety/screen-texts.ts';
 import type { EmbeddingRequest, EmbeddingResult } from '../services.ts';
 import { meterPrompt } from './meter-prompt.ts';
 import type { Admission } from './run-generation.ts';
@@ -16,20 +17,23 @@ export async function embedTexts(
     readonly modelId: string;
     readonly requestId: string;
     readonly input: EmbeddingRequest['input'];
+    /** Name of the request field that holds the texts, for error messages. */
+    readonly param: string;
     readonly dimensions: number | undefined;
   },
   signal: AbortSignal,
 ): Promise<EmbeddingResult> {
-  const { modelId, requestId, input, dimensions } = request;
+  const { modelId, requestId, param, dimensions } = request;
   const model = chooseEmbeddingModel(room.config.embeddingModels, modelId, admission.caller.models);
   if (dimensions !== undefined && dimensions > model.dimensions) {
     throw new InvalidRequestError(`'dimensions' is ${dimensions}, but ${model.id} has ${model.dimensions}.`, { param: 'dimensions' });
   }
-  if (typeof input[0] !== 'string' && !model.takesTokenIds) {
+  if (typeof request.input[0] !== 'string' && !model.takesTokenIds) {
     throw new InvalidRequestError(`${model.id} takes texts: token ids of another vocabulary would mean something else to it.`, {
       param: 'input',
     });
   }
+  const { input, verdicts } = await screenEmbeddingInput(room, admission.caller, request.input, { param, requestId, signal });
   const { endpoint } = model;
   const target = {
     endpointName: endpoint.name,
@@ -37,7 +41,7 @@ export async function embedTexts(
     ...(endpoint.variant === undefined ? {} : { variant: endpoint.variant }),
   };
   const { id, price, deployment } = model;
-  const metered = { id, price, deployment, requestId, promptTokens: mostTokens(input, model) };
+  const metered = { id, price, deployment, requestId, promptTokens: mostTokens(input, model), verdicts };
   const { embeddings, promptTokens } = await meterPrompt(room, admission, metered, async () => {
     const result = await room.endpoint.embed({ target, requestId, input }, signal);
     return { result, promptTokens: result.promptTokens };

@@ -2,6 +2,7 @@ import type { ServedModel } from '../../../models/catalog.ts';
 import { UNKNOWN_RUN } from '../generation/ledger.ts';
 import { ownCostOf } from '../generation/own-cost.ts';
 import type { Room } from '../generation/room.ts';
+import type { VerdictTally } from '../generation/verdicts.ts';
 import { costOf } from '../keys/meters.ts';
 import { priceOf } from './hold-tokens.ts';
 import type { Admission } from './run-generation.ts';
@@ -14,6 +15,8 @@ export interface MeteredPrompt {
   readonly requestId: string;
   /** At most so many are read. */
   readonly promptTokens: number;
+  /** What the safety policy found in it. */
+  readonly verdicts?: VerdictTally | undefined;
 }
 
 /**
@@ -53,6 +56,7 @@ export async function meterPrompt<Result>(
         attempts: 1,
         ...UNKNOWN_RUN,
         busyMs,
+        verdicts: request.verdicts?.verdicts ?? null,
         costNanodollars: costOf(used, price),
         ownCostNanodollars: ownCostOf(request.deployment, busyMs),
       };

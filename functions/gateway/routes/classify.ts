@@ -6,6 +6,7 @@ import { planClassification } from '../pipeline/classify/classify.ts';
 import { type PriorCache, priorKey } from '../pipeline/classify/prior-cache.ts';
 import { meterPrompt } from '../pipeline/meter-prompt.ts';
 import { scoreTokens } from '../pipeline/score-tokens.ts';
+import { screenTexts } from '../safety/screen-texts.ts';
 import { readJsonBody } from './read-json-body.ts';
 import type { RouteContext } from './route-context.ts';
 
@@ -16,12 +17,13 @@ export async function classify(c: RouteContext, room: Room, priors: PriorCache):
   const request = parseClassifyRequest(await readJsonBody(c));
   const model = chooseModel(room.models, request.modelId, caller.models);
   const key = await priorKey(model, request.task, request.decideEach);
-  const plan = planClassification(model, request.task, request.inputs, request.decideEach, priors.get(key));
+  const { texts, verdicts } = await screenTexts(room, caller, request.inputs, { param: 'input', requestId, signal: c.req.raw.signal });
+  const plan = planClassification(model, request.task, texts, request.decideEach, priors.get(key));
   const prompts = plan.prompts.map((prompt) => prompt.tokenIds);
   const { promptTokens } = plan;
   const admission = { caller, generationId: room.ids.create('gen_') };
   const { id, price, deployment } = model.served;
-  const scores = await meterPrompt(room, admission, { id, price, deployment, requestId, promptTokens }, async () => ({
+  const scores = await meterPrompt(room, admission, { id, price, deployment, requestId, promptTokens, verdicts }, async () => ({
     result: await scoreTokens(room, model, prompts, requestId, c.req.raw.signal),
     promptTokens,
   }));

@@ -9,6 +9,11 @@ import type { RouteContext } from './route-context.ts';
 export async function createEmbeddings(c: RouteContext, room: Room): Promise<ReturnType<typeof encodeEmbeddings>> {
   const { asBase64, ...request } = parseEmbeddingRequest(await readJsonBody(c));
   const admission = { caller: c.get('caller'), generationId: room.ids.create('gen_') };
-  const { embeddings, promptTokens } = await embedTexts(room, admission, { ...request, requestId: c.get('requestId') }, c.req.raw.signal);
+  const { embeddings, promptTokens } = await embedTexts(
+    room,
+    admission,
+    { ...request, param: 'input', requestId: c.get('requestId') },
+    c.req.raw.signal,
+  );
   return encodeEmbeddings(embeddings, { modelId: request.modelId, asBase64, promptTokens });
 }

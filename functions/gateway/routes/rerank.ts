@@ -9,7 +9,7 @@ import type { RouteContext } from './route-context.ts';
 /** `POST /score`, `/v1/score` */
 export async function score(c: RouteContext, room: Room): Promise<ReturnType<typeof encodeScores>> {
   const { modelId, pairs } = parseScoreRequest(await readJsonBody(c));
-  const { embedding, promptTokens } = await embedDistinct(c, room, modelId, pairs.flat());
+  const { embedding, promptTokens } = await embedDistinct(c, room, modelId, pairs.flat(), 'text_2');
   const scores = pairs.map(([first, second]) => cosine(embedding(first), embedding(second)));
   return encodeScores(scores, { ...headOf(room, 'score-'), modelId, promptTokens });
 }
@@ -18,16 +18,16 @@ export async function score(c: RouteContext, room: Room): Promise<ReturnType<typ
 export async function rerank(c: RouteContext, room: Room): Promise<ReturnType<typeof encodeRanking>> {
   const request = parseRerankRequest(await readJsonBody(c));
   const { modelId, query, documents } = request;
-  const { embedding, promptTokens } = await embedDistinct(c, room, modelId, [query, ...documents]);
+  const { embedding, promptTokens } = await embedDistinct(c, room, modelId, [query, ...documents], 'documents');
   const scores = documents.map((document) => cosine(embedding(query), embedding(document)));
   return encodeRanking(scores, request, { ...headOf(room, 'rerank-'), modelId, promptTokens });
 }
 
 /** Each text once, however often it is there. */
-async function embedDistinct(c: RouteContext, room: Room, modelId: string, texts: readonly string[]) {
+async function embedDistinct(c: RouteContext, room: Room, modelId: string, texts: readonly string[], param: string) {
   const input = [...new Set(texts)];
   const admission = { caller: c.get('caller'), generationId: room.ids.create('gen_') };
-  const request = { modelId, requestId: c.get('requestId'), input, dimensions: undefined };
+  const request = { modelId, requestId: c.get('requestId'), input, param, dimensions: undefined };
   const { embeddings, promptTokens } = await embedTexts(room, admission, request, c.req.raw.signal);
   const places = new Map(input.map((text, index) => [text, index]));
   return { promptTokens, embedding: (text: string) => embeddings[places.get(text) ?? 0] ?? new Float32Array() };

@@ -1,8 +1,18 @@
+import { InvalidRequestError } from '../errors.ts';
 import type { Room } from '../generation/room.ts';
 import type { VerdictTally } from '../generation/verdicts.ts';
 import type { Caller } from '../keys/caller.ts';
+import type { EmbeddingRequest } from '../services.ts';
 import { InputScreen } from './screen-messages.ts';
 import { writeVerdicts } from './verdict-log.ts';
+
+/** Where the texts come from. */
+interface TextSource {
+  /** The request field at fault, when something is blocked. */
+  readonly param: string;
+  readonly requestId: string;
+  readonly signal: AbortSignal;
+}
 
 export interface ScreenedTexts {
   /** As a model may see them, in the order of the request. */
@@ -14,14 +24,13 @@ export interface ScreenedTexts {
 /**
  * Screens texts that are not a dialogue (to be classified, embedded, ranked) as a user's messages are: what is redacted or masked is hidden, and
  * nothing is given back, since nothing comes back.
- * @param param the request field at fault
  * @throws {ContentBlockedError} the policy blocks one of them. @throws {SafetyUnavailableError} they must be judged and cannot be.
  */
 export async function screenTexts(
   room: Pick<Room, 'policies' | 'log'>,
   caller: Caller,
   texts: readonly string[],
-  { param, requestId, signal }: { readonly param: string; readonly requestId: string; readonly signal: AbortSignal },
+  { param, requestId, signal }: TextSource,
 ): Promise<ScreenedTexts> {
   const safety = await room.policies.find(caller);
   if (safety === undefined) return { texts, verdicts: undefined };
@@ -33,4 +42,23 @@ export async function screenTexts(
   } finally {
     writeVerdicts(room.log, 'input', requestId, screen.verdicts.verdicts);
   }
+}
+
+/** The same for what is embedded. Ids of an embedding model's own vocabulary mean nothing here: under a policy they cannot be judged. */
+export async function screenEmbeddingInput(
+  room: Pick<Room, 'policies' | 'log'>,
+  caller: Caller,
+  input: EmbeddingRequest['input'],
+  source: TextSource,
+): Promise<{ readonly input: EmbeddingRequest['input']; readonly verdicts: VerdictTally | undefined }> {
+  const texts = input.filter((one) => typeof one === 'string');
+  if (texts.length === input.length) {
+    const screened = await screenTexts(room, caller, texts, source);
+    return { input: screened.texts, verdicts: screened.verdicts };
+  }
+  if ((await room.policies.find(caller)) === undefined) return { input, verdicts: undefined };
+  throw new InvalidRequestError(`Your safety policy judges texts, and \`${source.param}\` has token ids. Send text.`, {
+    param: source.param,
+    code: 'content_policy_violation',
+  });
 }
