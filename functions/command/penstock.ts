@@ -1,8 +1,9 @@
-/** `npm run penstock -- keys|limits|usage|privacy|doctor ...`: runs a gateway's admin API from a terminal. */
+/** `npm run penstock -- keys|limits|safety-policy|usage|privacy|doctor ...`: runs a gateway's admin API from a terminal. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { parseArgs } from 'node:util';
 import { type CommandConfig, loadCommandConfig } from './config.ts';
+import { runSafetyPolicy } from './safety-policy.ts';
 
 const HELP = `Usage: npm run penstock -- COMMAND [options]
 
@@ -13,6 +14,8 @@ const HELP = `Usage: npm run penstock -- COMMAND [options]
   keys rotate ID [--grace SECONDS]     a new secret; the old one is good for a day, or for SECONDS
   keys revoke ID
   limits get|set project|organization ID [--limit NAME=NUMBER]...
+  safety-policy get|set|delete default|project ID|organization ID [--file POLICY.json]    docs/safety.md has its form
+  safety-policy show DIGEST            the policy that judged a generation, as its line in the ledger names it
   usage [--from DATE] [--to DATE] [--by day,model,api_key,project] [--organization ID] [--csv]
   doctor [-c SETTING=VALUE]...         what would be deployed to AWS, its cost when idle, and whether the account is ready for it
   privacy prove                        plants canaries in a gateway of its own and searches everything that it leaves behind
@@ -37,6 +40,7 @@ const OPTIONS = {
     from: text,
     to: text,
     by: text,
+    file: text,
   },
   'expires-in': text,
   limit: { type: 'string', multiple: true },
@@ -68,6 +72,7 @@ function parse(argv: readonly string[]) {
 async function run([command, action, ...rest]: readonly string[], values: Values): Promise<string> {
   if (command === 'privacy' && action === 'prove') return provePrivacy();
   const call = createCaller(loadCommandConfig());
+  if (command === 'safety-policy') return show(await runSafetyPolicy(call, action ?? '', rest, values.file));
   const [first = '', second = ''] = rest.map(encodeURIComponent);
   switch (`${command} ${action ?? ''}`.trim()) {
     case 'keys list':

@@ -35,6 +35,7 @@ import { showDocs, showOpenApi } from './routes/openapi.ts';
 import { acknowledgeGeneration, cancelGeneration, deleteGeneration, readEvents } from './routes/replay-answer.ts';
 import { rerank, score } from './routes/rerank.ts';
 import { cancelResponse, countInputTokens, createResponse, deleteResponse, getResponse, listInputItems } from './routes/responses.ts';
+import { deleteSafetyPolicy, getSafetyPolicy, getSafetyPolicyVersion, setSafetyPolicy } from './routes/safety-policies.ts';
 import { detokenize, tokenize } from './routes/tokenize.ts';
 import { getUsage } from './routes/usage.ts';
 import { showVersion } from './routes/version.ts';
@@ -146,6 +147,17 @@ export function createApp(services: Services, config: GatewayConfig, isDraining:
     app.put(`/v1/admin/${owner}s/:id/limits`, admin, (c) => setLimits(c, room, owner));
   }
   app.post('/v1/admin/users/forget', admin, (c) => forgetUser(c, room));
+  for (const [path, scope] of [
+    ['projects/:id', 'project'],
+    ['organizations/:id', 'organization'],
+    ['', 'default'],
+  ] as const) {
+    const url = `/v1/admin/${path}/safety_policy`.replace('//', '/');
+    app.get(url, admin, (c) => getSafetyPolicy(c, room, scope));
+    app.put(url, admin, (c) => setSafetyPolicy(c, room, scope));
+    app.delete(url, admin, (c) => deleteSafetyPolicy(c, room, scope));
+  }
+  app.get('/v1/admin/safety_policies/:digest', admin, (c) => getSafetyPolicyVersion(c, room));
   const clients = requireScope('client_secrets');
   app.post('/v1/client_secrets', clients, (c) => createClientSecret(c, room));
   app.delete('/v1/client_secrets/:id', clients, (c) => revokeClientSecret(c, room));
