@@ -9,6 +9,7 @@ import { createRandomIds } from './random-ids.ts';
 import { loadSafetyClassifier } from './safety-classifier-file.ts';
 import { createPolicyFile } from './safety-policy-file.ts';
 import { createSageMakerEndpoint } from './sagemaker-endpoint.ts';
+import { createSqsJobs } from './sqs-jobs.ts';
 
 /** The drivers of the gateway in Lambda, whatever entry runs it. */
 export async function createLambdaServices(config: GatewayConfig, log: Log): Promise<Services> {
@@ -18,6 +19,7 @@ export async function createLambdaServices(config: GatewayConfig, log: Log): Pro
     endpoint: createSageMakerEndpoint(),
     // Without a table, keys of the configuration work and nothing outlives the function.
     table: config.store.kind === 'dynamodb' ? createDynamoDbTable(config.store.tableName, clock) : createMemoryTable(clock),
+    ...(config.jobsQueueUrl === undefined ? {} : { jobs: createSqsJobs(config.jobsQueueUrl) }),
     clock,
     ids: createRandomIds(),
     encodings: createFolderEncodings(config.encodingsFolder),

@@ -50,6 +50,8 @@ export interface GatewayConfig {
     | { readonly kind: 'dynamodb'; readonly tableName: string }
     | { readonly kind: 'sqlite'; readonly file: string }
     | { readonly kind: 'memory' };
+  /** Where background responses are handed over; `undefined` where the process outlives its answers, or nobody would make them. */
+  readonly jobsQueueUrl: string | undefined;
   /** Places in line while a model starts. */
   readonly queue: { readonly maxWaiting: number; readonly maxWaitMs: number; readonly probeMs: number };
   readonly retry: {
@@ -98,7 +100,8 @@ export const ENVIRONMENT = {
   PENSTOCK_ORIGIN_SECRET_SHA256: 'SHA-256 hex digest of the secret that the CDN sends',
   PENSTOCK_API_KEY_ARN: 'secret in AWS Secrets Manager that holds one API key; read by the functions in Lambda only',
   PENSTOCK_ORIGIN_SECRET_ARN: 'secret in AWS Secrets Manager that the CDN sends; read by the functions in Lambda only',
-  PENSTOCK_SAFETY_POLICY: 'JSON file with the default safety policy, read again when it changes, see docs/safety.md; default: everything passes',
+  PENSTOCK_SAFETY_POLICY:
+    'JSON file with the default safety policy, read again when it changes, see docs/safety.md; default: everything passes',
   PENSTOCK_GUARD_MODEL: 'id of a guard model in the catalog that safety policies may ask; default: none',
   PENSTOCK_GUARD_FORMAT: 'how it is asked: llama-guard-3 or qwen3guard-gen; needed with PENSTOCK_GUARD_MODEL',
   PENSTOCK_MINILM_MODEL: 'id of an embedding model in the catalog that is all-MiniLM-L6-v2, which safety policies may ask; default: none',
@@ -111,6 +114,7 @@ export const ENVIRONMENT = {
   OIDC_JWKS_URI: 'where the keys of the provider are; default: .well-known/jwks.json below the issuer',
   PENSTOCK_TABLE: 'DynamoDB table for keys, limits, usage and answers; default: the SQLite file, in Lambda the memory of the process',
   PENSTOCK_DATA: 'folder of the SQLite file, or `memory` for none; default: penstock below the folder for state of the user',
+  PENSTOCK_JOBS_QUEUE: 'URL of the SQS queue whose function makes background responses; read by the functions in Lambda only',
   MAX_WAITING: 'requests that may wait for a model that starts, 0 to refuse them at once; default 100',
   MAX_RETRIES: 'failed endpoint calls in a row that are tried again, before and after the first token; default 3',
   RETRY_PERCENT: 'most retries for each hundred requests of a model (10 a second are free on top), 0 to tell every failure; default 20',
@@ -160,6 +164,14 @@ export async function loadConfigWithSecrets(
     ...(key === undefined ? {} : { PENSTOCK_API_KEY: key }),
     ...(originSecret === undefined ? {} : { PENSTOCK_ORIGIN_SECRET_SHA256: sha256(originSecret) }),
   });
+}
+
+/** Reads what the function of the queue needs: it answers nobody, so it knows no keys. */
+export function loadJobsConfig(env: Environment = process.env): GatewayConfig {
+  const read = new Reader(env);
+  const config = { ...readGateway(read, LAMBDA_DEFAULTS), apiKeyHashes: [] };
+  if (config.store.kind !== 'dynamodb') read.problem('PENSTOCK_TABLE must be set: jobs are read from it');
+  return read.finish(config);
 }
 
 /** What the web function reads on top. */
@@ -242,6 +254,7 @@ function readGateway(read: Reader, defaults: Defaults): Omit<GatewayConfig, 'api
     publicOrigin: read.origin('PENSTOCK_PUBLIC_ORIGIN'),
     oidc: readOidc(read),
     store: tableName ? { kind: 'dynamodb', tableName } : read.env['PENSTOCK_DATA'] === 'memory' ? { kind: 'memory' } : defaults.store,
+    jobsQueueUrl: read.env['PENSTOCK_JOBS_QUEUE'] || undefined,
     queue: {
       maxWaiting: read.integer('MAX_WAITING', 100, 0, 100_000),
       maxWaitMs: read.integer('MAX_WAIT_SECONDS', 300, 0, 86_400) * 1000,

@@ -7,7 +7,7 @@ import { type App, createApp } from '../../functions/gateway/app.ts';
 import { type GatewayConfig, loadConfig } from '../../functions/gateway/config.ts';
 import { loadServedModels, type ServedModels } from '../../functions/gateway/served-models.ts';
 import type { Table } from '../../functions/gateway/services/table.ts';
-import type { Clock, Endpoint } from '../../functions/gateway/services.ts';
+import type { Clock, Endpoint, JobQueue, Services } from '../../functions/gateway/services.ts';
 import type { Continuation, ServedModel } from '../../models/catalog.ts';
 import { TEST_KEY } from './gateway.ts';
 
@@ -40,17 +40,19 @@ export interface TestGatewayOptions {
   readonly continuation?: Continuation;
   /** Settles what dead processes held, as the server does. */
   readonly recovers?: boolean;
+  /** Where background responses go, for a process that does not outlive its requests. */
+  readonly jobs?: JobQueue;
 }
 
 /** Loaded once, however many gateways a test has. */
 let tokenizers: Promise<ServedModels> | undefined;
 let classifier: ReturnType<typeof loadSafetyClassifier> | undefined;
 
-/** One gateway process over a table that others may share. */
-export async function createGenerationApp(
+/** What one process has, over a table that others may share. */
+export async function createGenerationServices(
   endpoint: Endpoint,
   options: TestGatewayOptions = {},
-): Promise<{ app: App; table: Table; logged: TestGateway['logged'] }> {
+): Promise<{ services: Services; config: GatewayConfig; logged: TestGateway['logged'] }> {
   const clock = options.clock ?? { now: Date.now };
   const loaded = loadConfig({ PENSTOCK_API_KEY_HASHES: createHash('sha256').update(TEST_KEY).digest('hex') });
   const { alternatives = [], continuation = 'identical' } = options;
@@ -72,8 +74,18 @@ export async function createGenerationApp(
   const logged: TestGateway['logged'] = [];
   const log = { write: (level: string, event: string, fields: object = {}) => logged.push({ level, event, fields }) };
   classifier ??= loadSafetyClassifier(config.safetyWeightsFile);
-  const services = { models, endpoint, table, classifier: await classifier, clock, ids: createRandomIds(), log };
-  return { app: createApp(services, config), table, logged };
+  const jobs = options.jobs === undefined ? {} : { jobs: options.jobs };
+  const services = { models, endpoint, table, classifier: await classifier, clock, ids: createRandomIds(), log, ...jobs };
+  return { services, config, logged };
+}
+
+/** One gateway process over a table that others may share. */
+export async function createGenerationApp(
+  endpoint: Endpoint,
+  options: TestGatewayOptions = {},
+): Promise<{ app: App; table: Table; logged: TestGateway['logged'] }> {
+  const { services, config, logged } = await createGenerationServices(endpoint, options);
+  return { app: createApp(services, config), table: services.table, logged };
 }
 
 /** The same with ways to call it. */

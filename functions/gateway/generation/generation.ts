@@ -155,6 +155,11 @@ export class Generation {
     return { attempts: this.#state.attempts, tokenIds: this.#emitted, firstTokenAt: this.#firstTokenAt };
   }
 
+  /** Another process begins it, and settles. This one has not. */
+  handedOver(): void {
+    this.#plan.leave();
+  }
+
   /** Another process goes on with it, and settles. */
   takenOver(): void {
     this.#isTakenOver = true;

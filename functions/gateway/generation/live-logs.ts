@@ -31,18 +31,22 @@ export interface LiveLogs {
   /** This process makes it. */
   isMine(id: string): boolean;
   /** @param goOn goes on with an answer whose process died; true when it does, here. */
-  goOnWith(goOn: (id: string) => Promise<boolean>): void;
+  goOnWith(goOn: GoOn): void;
   /** Some process makes it: if its own has died, from now on this one. */
   isMade(id: string): Promise<boolean>;
   /** @throws {GenerationNotFoundError} of another owner, or not kept. */
   head(id: string, ownerId: string): Promise<Pick<LogHead, 'form' | 'ended' | 'isLost'>>;
   /** The events after a number, from this process or another. @param lostFrame what ends the answer of a process that died. */
   follow(id: string, after: number, lostFrame: (error: Error) => string, signal: AbortSignal): AsyncGenerator<LoggedEvent>;
-  cancel(id: string): Promise<void>;
+  /** @param reason what it ends with, when this process makes it. */
+  cancel(id: string, reason?: Error): Promise<void>;
   acknowledge(id: string): Promise<void>;
   /** Forgets an answer that has ended. */
   forget(id: string): Promise<void>;
 }
+
+/** @param isFromQueue also when it waits in the queue and nobody has begun it. */
+export type GoOn = (id: string, isFromQueue?: boolean) => Promise<boolean>;
 
 type LogServices = Pick<Services, 'table' | 'clock' | 'log'> & { readonly retentionSeconds: number };
 
@@ -50,7 +54,7 @@ type LogServices = Pick<Services, 'table' | 'clock' | 'log'> & { readonly retent
 export function createLiveLogs(services: LogServices, runnerLeaseMs: number): LiveLogs {
   const { table, clock } = services;
   const live = new Map<string, LiveLog>();
-  let goOn = async (_id: string): Promise<boolean> => false;
+  let goOn: GoOn = async () => false;
 
   const watch = (id: string, entry: LiveLog, leaseMs: number | undefined) => {
     const timer = setInterval(
@@ -78,7 +82,7 @@ export function createLiveLogs(services: LogServices, runnerLeaseMs: number): Li
   /** If its own process has died, this one tries to be the one that goes on. */
   const isGoingOn = async (id: string, head: LogHead): Promise<boolean> => {
     if (head.isLost === true) return false;
-    if (!(await isDead(head)) || (await goOn(id))) return true;
+    if (head.isQueued === true || !(await isDead(head)) || (await goOn(id))) return true;
     const now = await readLogHead(table, id);
     return now !== undefined && now.isLost !== true && !(await isDead(now));
   };
@@ -165,9 +169,11 @@ export function createLiveLogs(services: LogServices, runnerLeaseMs: number): Li
       }
     },
 
-    async cancel(id) {
+    async cancel(id, reason = new GenerationCancelledError()) {
+      // What nobody has begun is begun here, to be ended: its tokens are given back, and whoever asked is told.
+      if (!live.has(id) && (await readLogHead(table, id))?.isQueued === true) await goOn(id, true);
       const mine = live.get(id);
-      if (mine !== undefined) mine.cancel(new GenerationCancelledError());
+      if (mine !== undefined) mine.cancel(reason);
       else await requestCancel(table, id);
     },
 

@@ -36,15 +36,20 @@ export interface LostGeneration {
   readonly earlierFence: string | undefined;
 }
 
-/** What is there of an answer that no process works on and that one may go on with; `undefined` for any other. */
+/**
+ * What is there of an answer that no process works on and that one may go on with; `undefined` for any other.
+ * @param isFromQueue also of one that waits in the queue: whoever took it from there asks so, and nobody else.
+ */
 export async function findLost(
   { table, clock }: { readonly table: Table; readonly clock: Clock },
   id: string,
   runnerLeaseMs: number,
+  isFromQueue = false,
 ): Promise<LostGeneration | undefined> {
   const head = await readLogHead(table, id);
   if (head === undefined || !canBeTaken(head) || isLeaseOver(head, clock.now())) return undefined;
-  if (await isRunnerAlive(table, clock, head.runnerId, head.startedAt, runnerLeaseMs)) return undefined;
+  if (head.isQueued === true ? !isFromQueue : await isRunnerAlive(table, clock, head.runnerId, head.startedAt, runnerLeaseMs))
+    return undefined;
   const [planRow, batches] = await Promise.all([table.read(planKey(id)), readBatches(table, id, 0)]);
   const plan = planRow?.attributes['plan'];
   if (typeof plan !== 'string') return undefined;
@@ -83,7 +88,7 @@ export async function takeOver(
     {
       type: 'update',
       key: headKey(id),
-      set: { runnerId, takeovers, startedAt: clock.now() },
+      set: { runnerId, takeovers, startedAt: clock.now(), isQueued: false, canGoOn: head.onlyBegins !== true },
       if: [...stillOf(head.runnerId), { attribute: 'isLost', is: 'absent' }, { attribute: 'takeovers', equals: head.takeovers ?? 0 }],
     },
     {
@@ -99,6 +104,7 @@ export async function takeOver(
 /** Somebody may still go on with the answer of this process, which is dead: its tokens are not given back yet. */
 export async function isAwaited({ table, clock }: { readonly table: Table; readonly clock: Clock }, head: LogHead): Promise<boolean> {
   if (!canBeTaken(head)) return false;
+  if (head.isQueued === true) return true; // as long as its log is kept
   if (typeof head.leaseMs === 'number') return !isLeaseOver(head, clock.now());
   return clock.now() < (await runnerAliveUntil(table, head.runnerId, head.startedAt)) + GRACE_MS;
 }

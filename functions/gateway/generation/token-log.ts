@@ -27,6 +27,10 @@ export interface LogHead {
   readonly canGoOn?: boolean;
   /** How often another one did. */
   readonly takeovers?: number;
+  /** It is held and named in the queue, and no process has begun it. */
+  readonly isQueued?: boolean;
+  /** Another process can begin it, and not go on with what was begun. */
+  readonly onlyBegins?: boolean;
   /** How long after its client's last sign of life it goes on; null for always. */
   readonly leaseMs?: number | null;
   readonly cancelRequested: boolean;
@@ -100,6 +104,12 @@ export function fenceBehind(last: Row | undefined): { readonly first: number; re
   const { first, frames, fence } = last?.attributes ?? {};
   const isEmpty = Array.isArray(frames) && frames.length === 0;
   return isEmpty && typeof first === 'number' && typeof fence === 'string' ? { first, name: fence } : undefined;
+}
+
+/** From now on it is whoever's takes it from the queue. False when it is not this process's any more. */
+export async function markQueued(table: Table, id: string, runnerId: string): Promise<boolean> {
+  const change = { type: 'update', key: headKey(id), set: { isQueued: true }, if: stillOf(runnerId) } as const;
+  return (await table.write(change)).written;
 }
 
 /** From now on nobody goes on with it. False when somebody does already, or it has ended. */

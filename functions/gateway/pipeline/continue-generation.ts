@@ -8,7 +8,7 @@ import type { TenantSafety } from '../safety/tenant-safety.ts';
 import { priceOf, targetsOf } from './hold-tokens.ts';
 import { planOutput } from './plan-output.ts';
 import { answer, type RunningGeneration } from './run-generation.ts';
-import { readStoredPlan, type StoredPlan } from './stored-plan.ts';
+import { canBeStored, readStoredPlan, type StoredPlan } from './stored-plan.ts';
 
 /**
  * An admitted request whose process died, from where it was: under the same hold, from prompt ids and emitted ids, through the same steps, so that
@@ -42,8 +42,8 @@ export function continueGeneration(
     maxTokens: [plan.maxTokens],
     hold,
     isCapped,
-    canContinue: promiseOf(targets, request.sampling) !== 'none',
-    isOneByOne: true,
+    canContinue: output.grammar === undefined && promiseOf(targets, request.sampling) !== 'none',
+    isOneByOne: canBeStored([plan], request, output.grammar),
     stopTokenIds: served.stopTokenIds,
     before,
     leave: room.runner.enter(),

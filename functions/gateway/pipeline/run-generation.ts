@@ -17,7 +17,7 @@ import { type ChoicePlan, planChoices } from './plan-choices.ts';
 import { type OutputPlan, planOutput } from './plan-output.ts';
 import { screenInput } from './screen-input.ts';
 import { restoreOutput, screenOutput } from './screen-output.ts';
-import { canBeStored, type StoredPlan, storePlan } from './stored-plan.ts';
+import { canBeHandedOver, canBeStored, type StoredPlan, storePlan } from './stored-plan.ts';
 import { tokenizePrompt } from './tokenize-prompt.ts';
 
 /** Who asks, and the name under which the answer is kept. */
@@ -26,6 +26,8 @@ export interface Admission {
   readonly generationId: string;
   /** Its log is kept, and somebody wants the answer whatever becomes of this process: another may go on with it. */
   readonly mayBeContinued?: boolean;
+  /** Another process is to begin it. */
+  readonly isHandedOver?: boolean;
   /** Of prompts that were screened already. */
   readonly screening?: Screening;
 }
@@ -35,7 +37,13 @@ export interface RunningGeneration {
   readonly generation: Generation;
   readonly events: AsyncGenerator<GenerationEvent>;
   /** For another process, where it may go on and can. */
-  readonly continuation?: { readonly plan: StoredPlan; readonly promise: ContinuationPromise } | undefined;
+  readonly continuation?:
+    | {
+        readonly plan: StoredPlan;
+        readonly promise: ContinuationPromise /** And not go on with what was begun. */;
+        readonly onlyBegins: boolean;
+      }
+    | undefined;
 }
 
 /**
@@ -48,7 +56,7 @@ export async function runGeneration(
   request: GenerationRequest,
   signal: AbortSignal,
 ): Promise<RunningGeneration> {
-  const { caller, generationId, mayBeContinued = false } = admission;
+  const { caller, generationId, mayBeContinued = false, isHandedOver = false } = admission;
   const model = chooseModel(room.models, request.modelId, caller.models);
   const { prompts: screened, screening } = await screenInput(room, admission, model, request, signal);
   const fitting = screened.map((prompt) => fitPrompt(model, prompt, request));
@@ -59,9 +67,10 @@ export async function runGeneration(
   const { grammar } = output;
   const isOneByOne = mayBeContinued && promise !== 'none' && canBeStored(plans, request, grammar) && isPortable(screening);
   const generation = await holdTokens(room, { caller, generationId, isOneByOne }, model, plans, request, grammar, screening.verdicts);
-  const plan = isOneByOne ? storePlan(model, caller, plans, request, generation, screening) : undefined;
+  const isLeft = isOneByOne || (isHandedOver && canBeHandedOver(plans) && isPortable(screening));
+  const plan = isLeft ? storePlan(model, caller, plans, request, generation, screening) : undefined;
   const events = answer({ room, generation, model, plans, request, output, screening }, signal);
-  return { generation, events, continuation: plan && { plan, promise } };
+  return { generation, events, continuation: plan && { plan, promise, onlyBegins: !isOneByOne } };
 }
 
 /** From the endpoint's ids to what may be shown. Of a generation that another process began, its first ids go through the same steps again. */

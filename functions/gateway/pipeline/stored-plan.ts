@@ -1,6 +1,7 @@
 /**
  * What is kept of an admitted request so that another process can go on with its answer: the ids that the model reads, how they are continued, for
- * whom. Answers of several choices, under a grammar, or with log-probabilities are not continued: their events do not follow from ids alone.
+ * whom. Answers of several choices, under a grammar, or with log-probabilities are not continued: their events do not follow from ids alone. An
+ * answer of one choice, whatever its form, can be begun elsewhere.
  */
 import { decodeIds, encodeIds } from '../generation/compact-ids.ts';
 import type { Generation } from '../generation/generation.ts';
@@ -10,13 +11,14 @@ import type { LoadedModel } from '../served-models.ts';
 import type { Grammar } from '../services.ts';
 import type { GenerationRequest } from './generation-request.ts';
 import type { ChoicePlan } from './plan-choices.ts';
+import type { ToolUse } from './tools.ts';
 
 /** In JSON's words. */
 export interface StoredPlan {
   /** Ids mean nothing in another vocabulary. */
   readonly tokenizerDigest: string;
   readonly caller: Caller;
-  readonly request: Omit<GenerationRequest, 'prompts' | 'sampling' | 'topLogprobs' | 'grammar'> & {
+  readonly request: Omit<GenerationRequest, 'prompts' | 'sampling'> & {
     readonly sampling: Omit<GenerationRequest['sampling'], 'logitBias'> & { readonly logitBias?: readonly (readonly [number, number])[] };
   };
   readonly promptTokenIds: string;
@@ -34,6 +36,11 @@ export function canBeStored(plans: readonly ChoicePlan[], request: GenerationReq
   return plans.length === 1 && grammar === undefined && request.topLogprobs === undefined;
 }
 
+/** Another process can begin it, whatever it may do with what was begun. */
+export function canBeHandedOver(plans: readonly ChoicePlan[]): boolean {
+  return plans.length === 1;
+}
+
 export function storePlan(
   model: LoadedModel,
   caller: Caller,
@@ -43,17 +50,14 @@ export function storePlan(
   { safety }: Screening,
 ): StoredPlan | undefined {
   if (plan === undefined) return undefined;
-  const { prompts: _prompts, sampling, topLogprobs: _topLogprobs, grammar: _grammar, toolUse, ...rest } = request;
+  const { prompts: _prompts, sampling, toolUse, ...rest } = request;
   const { logitBias, ...others } = sampling;
   return {
     tokenizerDigest: model.tokenizer.digest,
     caller,
     request: {
       ...rest,
-      // The prompt is rendered: of its tools only the names are needed to read calls.
-      ...(toolUse === undefined
-        ? {}
-        : { toolUse: { choice: toolUse.choice, parallel: toolUse.parallel, tools: toolUse.tools.map(({ name }) => ({ name })) } }),
+      ...(toolUse === undefined ? {} : { toolUse: storeTools(toolUse) }),
       sampling: { ...others, ...(logitBias === undefined ? {} : { logitBias: [...logitBias] }) },
     },
     promptTokenIds: encodeIds(plan.promptTokenIds),
@@ -64,6 +68,12 @@ export function storePlan(
     isCapped,
     heldAt: hold.at,
   };
+}
+
+/** The prompt is rendered: of its tools only the names are needed to read calls, and the whole of those that the model is made to call. */
+function storeTools({ choice, parallel, tools }: ToolUse): ToolUse {
+  const isForced = choice.type === 'required' || choice.type === 'named';
+  return { choice, parallel, tools: isForced ? tools : tools.map(({ name }) => ({ name })) };
 }
 
 export function readStoredPlan({ request, promptTokenIds, maxTokens, seed }: StoredPlan): {

@@ -5,6 +5,7 @@
 import { GenerationLostError } from '../errors.ts';
 import { promiseOf } from '../generation/continuation.ts';
 import { releaseIdempotencyKey } from '../generation/idempotency.ts';
+import type { GoOn } from '../generation/live-logs.ts';
 import type { Room } from '../generation/room.ts';
 import { keptContinuation, type RunningLog } from '../generation/running-log.ts';
 import { endComplete, findLost, type LostGeneration, takeOver } from '../generation/takeover.ts';
@@ -26,10 +27,10 @@ const WRITERS: ReadonlyMap<string, WriterKind<never>> = new Map(
 );
 
 /** @returns what goes on with an answer in this process; true when it does: then `room.logs` follows it. */
-export function createContinuer(room: Room): (generationId: string) => Promise<boolean> {
-  return async function goOn(id) {
+export function createContinuer(room: Room): GoOn {
+  return async function goOn(id, isFromQueue = false) {
     if (room.logs.isMine(id)) return true;
-    const lost = await findLost(room, id, room.config.runnerLeaseMs);
+    const lost = await findLost(room, id, room.config.runnerLeaseMs, isFromQueue);
     if (lost === undefined) return false;
     const kept = decodeKeptPlan(lost.plan);
     const { request } = readStoredPlan(kept.plan);
@@ -63,7 +64,14 @@ async function begin(room: Room, lost: LostGeneration, kept: KeptPlan, writer: A
   const promise = model === undefined ? 'none' : promiseOf(targetsOf(model), readStoredPlan(stored).request.sampling);
   const leaseMs = head.leaseMs ?? undefined;
   const emitted = progress.tokenIds[0]?.length ?? 0;
-  room.log.write('warn', 'generation-continued', { generationId: id, promise, events: events.length, emitted, from: head.runnerId });
+  const isBegun = head.isQueued !== true;
+  room.log.write(isBegun ? 'warn' : 'info', isBegun ? 'generation-continued' : 'generation-begun', {
+    generationId: id,
+    promise,
+    events: events.length,
+    emitted,
+    from: head.runnerId,
+  });
   const tokenLog = await room.logs.open(
     {
       id,

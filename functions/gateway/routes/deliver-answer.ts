@@ -4,9 +4,10 @@
  * (`x-penstock-lease: SECONDS`) may come back within it; one that sent an `Idempotency-Key` finds its answer under that key.
  */
 import { createHash } from 'node:crypto';
-import { InvalidRequestError } from '../errors.ts';
+import { HandOverError, InvalidRequestError } from '../errors.ts';
 import type { EndUserTrace } from '../generation/end-users.ts';
 import type { Generation } from '../generation/generation.ts';
+import { handOver } from '../generation/hand-over.ts';
 import { claimIdempotencyKey, digestOf, releaseIdempotencyKey } from '../generation/idempotency.ts';
 import type { Room } from '../generation/room.ts';
 import { type KeptContinuation, keptContinuation, type RunningLog } from '../generation/running-log.ts';
@@ -45,8 +46,8 @@ export interface AnswerForm<State> {
 /** An answer that has begun. Exactly one of its methods is called. */
 export interface Answer {
   readonly generationId: string;
-  /** Answers at once; the events are made and kept meanwhile. */
-  background(body: object): Response;
+  /** Answers at once; the events are made and kept meanwhile, here or by whoever takes it from the queue. */
+  background(body: object): Promise<Response>;
   json(): Promise<Response>;
   stream(): Response;
 }
@@ -93,18 +94,26 @@ async function startAnswer<State>(
   idempotencyKey: string | undefined,
 ): Promise<Answer> {
   const caller = c.get('caller');
-  const leaseMs = readLease(c);
-  // Whoever can come back is not gone when its connection is.
   const isBackground = form.isBackground === true;
+  const jobs = isBackground && !form.isStream ? room.jobs : undefined;
+  const leaseMs = jobs === undefined ? readLease(c) : undefined;
+  // Whoever can come back is not gone when its connection is.
   const isDetached = isBackground || idempotencyKey !== undefined || (leaseMs !== undefined && form.isStream);
   const isLogKept = form.isStored && (isBackground || isKept(room, isDetached));
   const gone = new AbortController();
   const signal = isDetached ? gone.signal : AbortSignal.any([gone.signal, c.req.raw.signal]);
-  const running = await runRequest(room, { caller, generationId, mayBeContinued: isLogKept && isDetached }, request, signal);
+  const admission = { caller, generationId, mayBeContinued: isLogKept && isDetached, isHandedOver: jobs !== undefined };
+  const running = await runRequest(room, admission, request, signal);
   const { generation, events } = running;
   let tokenLog: RunningLog;
   let begun: AsyncIterableIterator<GenerationEvent>;
+  const giveBack = async () => {
+    gone.abort();
+    await events.next().catch(() => undefined); // begins it, so that it ends: what was held goes back
+  };
   try {
+    const continuation = keepContinuation(running, form.writer, isDetached ? leaseMs : undefined, idempotencyKey, gone);
+    if (jobs !== undefined && continuation === undefined) throw new HandOverError();
     await noteEndUser(room, caller, form.endUser, isLogKept, generationId);
     tokenLog = await room.logs.open(
       {
@@ -117,18 +126,18 @@ async function startAnswer<State>(
         completionTokens: () => generation.completionTokens,
         onWriteFailed: (error) =>
           room.log.write('error', 'token-log-failed', { generationId, error: error instanceof Error ? error.name : 'unknown' }),
-        continuation: keepContinuation(running, form.writer, isDetached ? leaseMs : undefined, idempotencyKey, gone),
+        continuation,
       },
       (reason) => gone.abort(reason),
       isDetached ? leaseMs : undefined,
     );
   } catch (error) {
-    gone.abort();
-    await events.next().catch(() => undefined); // begins it, so that it ends: what was held goes back
+    await giveBack();
     throw error;
   }
   try {
-    begun = await begin(events, isBackground ? Promise.resolve() : form.isStream ? generation.waiting : undefined);
+    const early = isBackground ? Promise.resolve() : form.isStream ? generation.waiting : undefined;
+    begun = jobs === undefined ? await begin(events, early) : events;
   } catch (error) {
     await tokenLog.end();
     throw error;
@@ -150,8 +159,15 @@ async function startAnswer<State>(
 
   return {
     generationId,
-    background(body) {
-      void drain(recordChunks());
+    async background(body) {
+      if (jobs === undefined) void drain(recordChunks());
+      else {
+        await handOver(room, jobs, generation, tokenLog).catch(async (error) => {
+          await giveBack();
+          await room.logs.forget(generationId);
+          throw error;
+        });
+      }
       return new Response(JSON.stringify(body), { headers: { 'content-type': 'application/json', ...headers } });
     },
     async json() {
@@ -192,7 +208,11 @@ function keepContinuation<State>(
   const plan = encodeKeptPlan({ writer: { name: kind.name, state }, plan: continuation.plan, idempotencyKey });
   return plan === undefined
     ? undefined
-    : keptContinuation(generation, gone, { plan, leaseMs, writesFirst: continuation.promise !== 'identical' });
+    : keptContinuation(generation, gone, {
+        ...{ plan, leaseMs },
+        writesFirst: continuation.promise !== 'identical',
+        onlyBegins: continuation.onlyBegins,
+      });
 }
 
 /** Nothing of an answer is written before it can be found by its user. */

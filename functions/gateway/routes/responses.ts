@@ -55,7 +55,7 @@ export async function createResponse(c: RouteContext, services: Room): Promise<R
   const body = parseResponseBody(await readJsonBody(c));
   const isStream = body.stream === true;
   const isBackground = body.background === true;
-  if (isBackground && !isStream && !services.config.seesDisconnects) {
+  if (isBackground && !isStream && !services.config.seesDisconnects && services.jobs === undefined) {
     throw new InvalidRequestError("'background' needs 'stream' to be true here: this function ends with its answer.", {
       param: 'background',
     });
@@ -86,7 +86,7 @@ export async function createResponse(c: RouteContext, services: Room): Promise<R
     if (!isBackground) return isStream ? answer.stream() : await answer.json();
     const queued = describeStart(state);
     await stores.responses.save(describeRun({ prompt, generationId: answer.generationId }, queued));
-    return isStream ? answer.stream() : answer.background(queued);
+    return isStream ? answer.stream() : await answer.background(queued);
   });
 }
 

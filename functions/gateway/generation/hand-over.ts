@@ -1,0 +1,16 @@
+import type { JobQueue } from '../services.ts';
+import type { Generation } from './generation.ts';
+import type { Room } from './room.ts';
+import type { RunningLog } from './running-log.ts';
+import { markQueued } from './token-log.ts';
+
+/**
+ * From now on the answer, of which nothing is made yet, is whoever's takes its name from the queue. Its tokens stay set aside.
+ * @throws {JobQueueUnavailableError} nobody will make it: the caller ends it.
+ */
+export async function handOver(room: Room, jobs: JobQueue, generation: Generation, tokenLog: RunningLog): Promise<void> {
+  tokenLog.leave();
+  await markQueued(room.table, generation.id, room.runner.id); // first: a message may arrive at once
+  await jobs.send(generation.id);
+  generation.handedOver();
+}
