@@ -2,8 +2,7 @@
  * The gateway as an ordinary server: `npm run gateway`. It calls SageMaker through the SDK's own configuration: real AWS, or whatever
  * `AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME` names.
  */
-import type { Server } from 'node:http';
-import { serve } from '@hono/node-server';
+import type { AddressInfo } from 'node:net';
 import { drainOnSignal } from '../../layers/network/drain-on-signal.ts';
 import { createDynamoDbTable } from '../drivers/dynamodb-table.ts';
 import { createFolderEncodings } from '../drivers/folder-encodings.ts';
@@ -17,7 +16,7 @@ import { createSageMakerEndpoint } from '../drivers/sagemaker-endpoint.ts';
 import { createSqliteTable } from '../drivers/sqlite-table.ts';
 import { createApp } from './app.ts';
 import { ENVIRONMENT, type GatewayConfig, loadServerConfig } from './config.ts';
-import { sendAtOnce } from './send-at-once.ts';
+import { createHttpServer } from './serve-http.ts';
 import { loadServedModels } from './served-models.ts';
 import type { Table } from './services/table.ts';
 import type { Clock } from './services.ts';
@@ -53,17 +52,18 @@ async function start(): Promise<void> {
   };
   let draining = false;
   const app = createApp(services, config, () => draining);
-  const server = serve({ fetch: sendAtOnce((request) => app.fetch(request)), hostname: config.host, port: config.port }, (address) => {
-    log.write('info', 'listening', { host: address.address, port: address.port });
-  });
+  const server = createHttpServer((request) => app.fetch(request), services);
   server.on('error', (error: NodeJS.ErrnoException) => {
     const taken = error.code === 'EADDRINUSE';
     process.stderr.write(taken ? `Port ${config.port} is taken. Stop what uses it, or set PORT to another one.\n` : `${error.message}\n`);
     process.exit(1);
   });
 
-  // An HTTP/1.1 server: hono's adapter types it as HTTP/2's too, which this entry never asks for.
-  drainOnSignal(server as Server, config.drainSeconds, (signal) => {
+  server.listen(config.port, config.host, () => {
+    const { address, port } = server.address() as AddressInfo; // a TCP server's address is an object
+    log.write('info', 'listening', { host: address, port });
+  });
+  drainOnSignal(server, config.drainSeconds, (signal) => {
     draining = true;
     log.write('info', 'draining', { signal });
   });
