@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Table } from '../../functions/gateway/services/table.ts';
 
 /** A process's way to the table, which can be taken from it: for good, as by `kill -9`, or for a while, as by a pause of the whole process. */
@@ -10,13 +11,12 @@ export interface MortalTable {
   wake(): void;
 }
 
-export function createMortalTable(shared: Table, onCall: (count: number) => void = () => undefined): MortalTable {
+/** @param latencyMs how long each call takes: a table elsewhere is not written at once. */
+export function createMortalTable(shared: Table, latencyMs = 0): MortalTable {
   let gate: Promise<void> = Promise.resolve();
   let open: () => void = () => undefined;
-  let calls = 0;
   const pass = async <Result>(call: () => Promise<Result>): Promise<Result> => {
-    calls += 1;
-    onCall(calls);
+    if (latencyMs > 0) await sleep(latencyMs);
     await gate;
     const result = await call();
     await gate;

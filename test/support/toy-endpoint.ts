@@ -51,7 +51,7 @@ export class ToyEndpoint implements Endpoint {
         await this.#pause(request);
         signal.throwIfAborted();
         if (fault !== undefined && count === fault.after) throw fault.error;
-        const tokenId = nextId(ids, this.#model);
+        const tokenId = nextToyId(ids, this.#model);
         ids.push(tokenId);
         this.generatedTokens += 1;
         yield { type: 'tokens', tokenIds: [tokenId] };
@@ -65,7 +65,7 @@ export class ToyEndpoint implements Endpoint {
 }
 
 /** An ordinary id: not an end of turn, not a control token. */
-function nextId(ids: readonly number[], model: number): number {
+export function nextToyId(ids: readonly number[], model = 0): number {
   let hash = 0x811c9dc5 ^ model;
   for (const id of ids) hash = Math.imul(hash ^ id, 0x01000193) >>> 0;
   return 1_000 + (((hash ^ (hash >>> 13)) >>> 0) % 20_000);

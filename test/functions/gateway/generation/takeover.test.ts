@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { createMemoryTable } from '../../../../functions/drivers/memory-table.ts';
@@ -19,13 +20,13 @@ const LENGTH = 24;
 const LEASE = { 'x-penstock-lease': '600' };
 const NEVER = new Promise<void>(() => undefined);
 
-/** A model that stands still before its token with this number. */
-function standingStillAt(position: number): ToyEndpoint {
+/** A model that stands still before its token with this number, and takes so long for each before. */
+function standingStillAt(position: number, pauseMs = 0): ToyEndpoint {
   const made = new Map<EndpointRequest, number>();
   return new ToyEndpoint(undefined, (request) => {
     const count = made.get(request) ?? 0;
     made.set(request, count + 1);
-    return count === position ? NEVER : Promise.resolve();
+    return count === position ? NEVER : pauseMs > 0 ? sleep(pauseMs) : Promise.resolve();
   });
 }
 
@@ -44,12 +45,12 @@ interface Scene {
 }
 
 /** Two processes over one table: the first one's model stands still after some tokens. */
-async function createScene(stopAt: number, options: TestGatewayOptions = {}): Promise<Scene> {
+async function createScene(stopAt: number, options: TestGatewayOptions & { latencyMs?: number } = {}): Promise<Scene> {
   const clock = { at: Date.now(), now: () => clock.at };
   const shared = createMemoryTable(clock);
-  const life = createMortalTable(shared);
+  const life = createMortalTable(shared, options.latencyMs);
   const endpoint = new ToyEndpoint();
-  const still = standingStillAt(stopAt);
+  const still = standingStillAt(stopAt, options.latencyMs && options.latencyMs / 2);
   const dying = await createGenerationGateway(still, { ...options, table: life.table, clock });
   const other = await createGenerationGateway(endpoint, { ...options, table: shared, clock });
   const die = () => {
@@ -95,7 +96,7 @@ describe('an answer whose gateway was killed', () => {
   it('goes on in another process, whichever token it was killed at: the same bytes, one line, one charge', async () => {
     const expected = await uninterrupted(body);
     for (let position = 1; position <= LENGTH; position += 1) {
-      const { shared, dying, other, endpoint, die } = await createScene(position);
+      const { shared, dying, other, endpoint, die } = await createScene(position, { latencyMs: position % 2 === 0 ? 4 : 0 });
       const { key } = await dying.createKey({ tokens_total: 3 + LENGTH });
       const response = await dying.complete(body, { key, headers: LEASE });
       const seen = await readEvents(response, position);
