@@ -2,6 +2,7 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { Plugin } from 'esbuild';
+import { getCountries } from 'libphonenumber-js/max';
 import manifest from '../package.json' with { type: 'json' };
 import { createOpenApiDocument } from './gateway/openai/openapi.ts';
 
@@ -62,12 +63,6 @@ export const createOpenApiDocument = () => JSON.parse(readFileSync(new URL('open
   };
 }
 
-/** Packages that many processes never call, by the path they are imported from, and what of them is called. */
-const CALLED_SELDOM: Readonly<Record<string, readonly string[]>> = {
-  // Half of it are the numbering plans of all countries: read at the first text that could hold a phone number.
-  'libphonenumber-js/max': ['isSupportedCountry', 'parsePhoneNumberFromString'],
-};
-
 /** A package, or what is called of it, in a file of its own beside the bundle. */
 export interface OwnFile {
   /** The module that is bundled into it. */
@@ -76,35 +71,38 @@ export interface OwnFile {
   readonly format: 'esm' | 'cjs';
 }
 
+const PHONE_NUMBERS: OwnFile = {
+  contents: "export { parsePhoneNumberFromString } from 'libphonenumber-js/max';",
+  file: 'libphonenumber-js.cjs', // a call must be answered at once, and CommonJS is read at once
+  format: 'cjs',
+};
+
+/** Most of libphonenumber are the numbering plans of all countries: they are read at the first text that could hold a phone number. */
+const PHONE_NUMBERS_AT_FIRST_CALL = `import { createRequire } from 'node:module';
+const read = createRequire(import.meta.url);
+const countries = new Set('${getCountries().join(' ')}'.split(' '));
+export const isSupportedCountry = (country) => countries.has(country);
+export const parsePhoneNumberFromString = (...given) => read('./${PHONE_NUMBERS.file}').parsePhoneNumberFromString(...given);`;
+
 /**
- * Packages that a cold start need not read: those that our code imports on demand, and those of `CALLED_SELDOM`, which are read at the first
- * call.
+ * Packages that a cold start need not read get files of their own: those that our code imports on demand, and libphonenumber.
  * @param found gets those that the bundle asks for.
  */
 export function onDemand(found: Map<string, OwnFile>): Plugin {
   return {
     name: 'on-demand',
     setup(build) {
-      build.onResolve({ filter: /^[a-z][\w/-]*$/ }, ({ path, kind, importer, resolveDir }) => {
-        if (importer.includes('/node_modules/')) return undefined;
-        const file = path.replace(/\/.*$/, '');
-        if (kind === 'dynamic-import') {
-          found.set(path, { contents: `export * from '${path}';`, file: `${file}.mjs`, format: 'esm' });
-          return { path: `./${file}.mjs`, external: true };
-        }
-        const names = CALLED_SELDOM[path];
-        if (names === undefined) return undefined;
-        found.set(path, { contents: `export { ${names.join(', ')} } from '${path}';`, file: `${file}.cjs`, format: 'cjs' });
-        return { path, namespace: 'called-seldom', pluginData: { contents: readAtFirstCall(`./${file}.cjs`, names), resolveDir } };
+      build.onResolve({ filter: /^[a-z][\w-]*$/ }, ({ path, kind, importer }) => {
+        if (kind !== 'dynamic-import' || importer.includes('/node_modules/')) return undefined;
+        const file = `${path}.mjs`;
+        found.set(path, { contents: `export * from '${path}';`, file, format: 'esm' });
+        return { path: `./${file}`, external: true };
       });
-      build.onLoad({ filter: /.*/, namespace: 'called-seldom' }, ({ pluginData }) => pluginData);
+      build.onResolve({ filter: /^libphonenumber-js\/max$/ }, ({ path }) => {
+        found.set(path, PHONE_NUMBERS);
+        return { path, namespace: 'at-first-call' };
+      });
+      build.onLoad({ filter: /.*/, namespace: 'at-first-call' }, () => ({ contents: PHONE_NUMBERS_AT_FIRST_CALL }));
     },
   };
-}
-
-/** A module that looks like the package. A call must be answered at once, so the file is read as CommonJS is. */
-function readAtFirstCall(file: string, names: readonly string[]): string {
-  return `import { createRequire } from 'node:module';
-const read = createRequire(import.meta.url);
-${names.map((name) => `export const ${name} = (...given) => read('${file}').${name}(...given);`).join('\n')}`;
 }
