@@ -1,6 +1,10 @@
+import { writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import fc from 'fast-check';
 import { beforeAll, describe, expect, it } from 'vitest';
 import type { Tokenizer } from '../../../layers/tokenizer/index.ts';
+import { catalog } from '../../../models/catalog.ts';
 import { createTestGateway, TEST_KEY } from '../../support/gateway.ts';
 import { problemsBy } from '../../support/openai-schemas.ts';
 import { ScriptedEndpoint } from '../../support/scripted-endpoint.ts';
@@ -67,10 +71,39 @@ const requests: Readonly<Record<string, object>> = {
   '/detokenize': { tokens: [1, 2] },
   '/score': { text_1: 'x', text_2: ['y'] },
   '/rerank': { query: 'x', documents: ['y', { text: 'z' }], top_n: 1 },
+  '/v1/moderations': { model: 'any', input: ['x'] },
+  '/v1/conversations/conv_x': { metadata: { a: 'b' } },
+  '/v1/conversations/conv_x/items': { items: [{ role: 'user', content: 'x' }] },
+  '/v1/admin/api_keys': { name: 'a', scopes: ['generate'], models: [MODEL], limits: { tokens_per_minute: 5 }, expires_in_seconds: 60 },
+  '/v1/admin/api_keys/key_x': { name: 'a', priority: 'low' },
+  '/v1/admin/api_keys/key_x/rotate': { grace_seconds: 1 },
+  '/v1/admin/users/forget': { user: 'u' },
+  '/v1/client_secrets': { device_key: { kty: 'EC', crv: 'P-256', x: 'x', y: 'y' }, models: [MODEL], max_tokens: 5, expires_in_seconds: 60 },
 };
 
-/** Conversations belong to no model. */
-const bodyOf = (path: string) => ({ ...(path === '/v1/conversations' ? {} : { model: MODEL }), ...requests[path] });
+const embedder = {
+  ...{ task: 'embed', id: 'lines', created: 1, ownedBy: 'x', dimensions: 4, maxInputTokens: 256, takesTokenIds: false },
+  endpoint: { name: 'penstock-embed' },
+};
+const EMBEDDING_PATHS = ['/v1/embeddings', '/score', '/rerank'];
+/** What belongs to no model of the catalog. */
+const WITHOUT_MODEL = /^\/v1\/(?:conversations|admin|client_secrets|moderations)/;
+
+const bodyOf = (path: string) => ({
+  ...(WITHOUT_MODEL.test(path) ? {} : { model: EMBEDDING_PATHS.includes(path) ? embedder.id : MODEL }),
+  ...requests[path],
+});
+
+async function startGateway() {
+  const catalogFile = join(tmpdir(), `penstock-hostile-${process.pid}.json`);
+  writeFileSync(catalogFile, JSON.stringify([...catalog, embedder]));
+  const endpoint = new ScriptedEndpoint(() => says(tokenizer, 'ok'), {
+    score: ({ prompts }) =>
+      prompts.map((prompt) => prompt.map((tokenId, at) => (at === 0 ? undefined : { tokenId, logprob: -1, top: [] }))),
+    embed: ({ input }) => ({ embeddings: input.map(() => Float32Array.of(0.5, 0.5, 0.5, 0.5)), promptTokens: input.length }),
+  });
+  return await createTestGateway(endpoint, { PENSTOCK_CATALOG: catalogFile });
+}
 
 /** Every place in a value where something else could stand. */
 function placesIn(value: unknown, path: readonly (string | number)[] = []): (readonly (string | number)[])[] {
@@ -111,44 +144,89 @@ describe('requests with a field of the wrong type', () => {
   const mutated = fc.constantFrom(...Object.keys(requests)).chain((path) =>
     fc.record({
       path: fc.constant(path),
-      changes: fc.array(fc.tuple(fc.constantFrom(...placesIn(bodyOf(path))), odd), { minLength: 1, maxLength: 2 }),
+      changes: fc.array(fc.tuple(fc.constantFrom([], ...placesIn(bodyOf(path))), odd), { minLength: 1, maxLength: 2 }),
     }),
   );
 
   it('are answered or refused in OpenAI’s shape, on every path, and never crash', { timeout: 120_000 }, async () => {
-    const endpoint = new ScriptedEndpoint(() => says(tokenizer, 'ok'), {
-      score: ({ prompts }) =>
-        prompts.map((prompt) => prompt.map((tokenId, at) => (at === 0 ? undefined : { tokenId, logprob: -1, top: [] }))),
-    });
-    const { post, logged } = await createTestGateway(endpoint);
+    const { post, logged } = await startGateway();
     await fc.assert(
       fc.asyncProperty(mutated, async ({ path, changes }) => {
         const body = changes.reduce<unknown>((value, [place, replacement]) => replaceAt(value, place, replacement), bodyOf(path));
-        const response = await post(path, body);
-        const text = await response.text();
-        expect(response.status, `${path} ${JSON.stringify(body)} ${text} ${JSON.stringify(logged.at(-1))}`).toBeLessThan(500);
-        if (response.status >= 400) expect(problemsBy('ErrorResponse', JSON.parse(text))).toEqual([]);
+        await expectAnswer(await post(path, body), () => `${path} ${JSON.stringify(body)} ${JSON.stringify(logged.at(-1))}`);
       }),
-      { numRuns: 1500 },
+      { numRuns: 2000 },
     );
   });
 
   it('are good requests without the change', async () => {
-    const endpoint = new ScriptedEndpoint(() => says(tokenizer, 'ok'), {
-      score: ({ prompts }) =>
-        prompts.map((prompt) => prompt.map((tokenId, at) => (at === 0 ? undefined : { tokenId, logprob: -1, top: [] }))),
-    });
-    const { post } = await createTestGateway(endpoint);
+    const { post } = await startGateway();
     for (const path of Object.keys(requests)) {
       const response = await post(path, bodyOf(path));
-      // No embedding model is in this catalog.
-      expect(
-        [200, ['/v1/embeddings', '/score', '/rerank'].includes(path) ? 404 : 200],
-        `${path} ${await response.clone().text()}`,
-      ).toContain(response.status);
+      const text = await response.text();
+      // Nothing has these names here.
+      const expected = /_x(?:\/|$)/.test(path) ? 404 : path === '/v1/admin/api_keys' ? 201 : 200;
+      expect(response.status, `${path} ${text}`).toBe(expected);
     }
   });
 });
+
+describe('paths, queries and headers that nobody asked for', () => {
+  const segment = fc.oneof(
+    fc.constantFrom('..', '.', '%00', '%', '%zz', '%2e%2e%2f', 'a/b:c', '__proto__', 'resp_\ud83d\ude00', '{}', ' ', 'x'.repeat(2_000)),
+    fc.string({ unit: 'binary', maxLength: 12 }),
+  );
+  const templates = [
+    ...['/v1/models/:', '/v1/responses/:', '/v1/responses/:/input_items', '/v1/responses/:/cancel', '/v1/conversations/:'],
+    ...['/v1/conversations/:/items', '/v1/conversations/:/items/:', '/v1/generations/:/events', '/v1/generations/:', '/v1/usage'],
+    ...['/v1/admin/api_keys/:', '/v1/admin/projects/:/limits', '/v1/client_secrets/:', '/v1/:', '/:'],
+  ];
+  const names = ['limit', 'order', 'after', 'stream', 'starting_after', 'include', 'format', 'from', 'to', 'group_by', 'x[]'];
+  const odds = fc.record({
+    method: fc.constantFrom('GET', 'POST', 'PUT', 'PATCH', 'DELETE', 'HEAD'),
+    template: fc.constantFrom(...templates),
+    segments: fc.tuple(segment, segment),
+    query: fc.array(fc.tuple(fc.constantFrom(...names), segment), { maxLength: 3 }),
+    headers: fc.dictionary(
+      fc.constantFrom(
+        'idempotency-key',
+        'last-event-id',
+        'x-penstock-lease',
+        'x-penstock-session',
+        'content-type',
+        'accept',
+        'dpop',
+        'origin',
+      ),
+      fc.string({ maxLength: 20 }),
+    ),
+    raw: fc.boolean(),
+  });
+
+  it('are answered or refused in OpenAI’s shape too', { timeout: 120_000 }, async () => {
+    const { app, logged } = await startGateway();
+    await fc.assert(
+      fc.asyncProperty(odds, async ({ method, template, segments, query, headers, raw }) => {
+        const [first, second] = segments.map((text) => (raw ? text.replaceAll(/[?#\s]/g, '') : encodeURIComponent(text.toWellFormed())));
+        const path = template.replace(':', first ?? '').replace(':', second ?? '');
+        const search = new URLSearchParams(query);
+        const init = { method, headers: { ...headers, authorization: `Bearer ${TEST_KEY}` } };
+        const request = new Request(`http://127.0.0.1${path}?${search}`, init);
+        const response = await app.request(request);
+        if (method !== 'HEAD') await expectAnswer(response, () => `${method} ${path}?${search} ${JSON.stringify(logged.at(-1))}`);
+        expect(response.status).toBeLessThan(500);
+      }),
+      { numRuns: 1500 },
+    );
+  });
+});
+
+/** An answer, or an error of the caller with all four fields. */
+async function expectAnswer(response: Response, describeRequest: () => string): Promise<void> {
+  const text = await response.text();
+  expect(response.status, `${describeRequest()} ${text}`).toBeLessThan(500);
+  if (response.status >= 400) expect(problemsBy('ErrorResponse', JSON.parse(text))).toEqual([]);
+}
 
 describe('errors of every path', () => {
   it('have all four fields, a request id and CORS headers: also without a key, on unknown paths, and for wrong methods', async () => {
@@ -172,7 +250,7 @@ describe('errors of every path', () => {
         const response = await app.request(path, init);
         const body = await response.json();
         expect(problemsBy('ErrorResponse', body), `${init.method} ${path}: ${response.status}`).toEqual([]);
-        expect([400, 401, 404, 405, 415]).toContain(response.status);
+        expect([400, 401, 404, 405, 415], `${init.method} ${path}`).toContain(response.status);
         expect(response.headers.get('x-request-id')).toMatch(/^req_/);
         expect(response.headers.get('access-control-allow-origin')).toBe('*');
         expect(response.headers.get('openai-processing-ms')).toMatch(/^\d+$/);
