@@ -18,6 +18,8 @@ export interface KeptContinuation {
   readonly writesFirst: boolean;
   /** How long after the client's last sign of life somebody should go on; `undefined` for always. */
   readonly leaseMs: number | undefined;
+  /** Another process can begin it, and not go on with what was begun. */
+  readonly onlyBegins?: boolean | undefined;
   progress(): GenerationProgress;
   onTakenOver(): void;
 }
@@ -26,7 +28,7 @@ export interface KeptContinuation {
 export function keptContinuation(
   generation: Pick<Generation, 'progress' | 'takenOver'>,
   gone: AbortController,
-  how: Pick<KeptContinuation, 'plan' | 'writesFirst' | 'leaseMs'>,
+  how: Pick<KeptContinuation, 'plan' | 'writesFirst' | 'leaseMs' | 'onlyBegins'>,
 ): KeptContinuation {
   return {
     ...how,
@@ -110,6 +112,7 @@ export class RunningLog {
     const attributes = {
       ...{ ownerId, runnerId, form, startedAt: now, acknowledgedAt: now, ended: false, cancelRequested: false },
       ...(continuation === undefined ? {} : { canGoOn: true, takeovers: 0, leaseMs: continuation.leaseMs ?? null }),
+      ...(continuation?.onlyBegins === true ? { onlyBegins: true } : {}),
     };
     const expiresAt = this.#expiresAt();
     const head = this.#table.write({ type: 'put', key: headKey(id), attributes, expiresAt });
@@ -144,6 +147,13 @@ export class RunningLog {
         await this.#table.write(end).catch(this.options.onWriteFailed);
       }
     }
+    this.#ending.resolve();
+    this.#notify();
+  }
+
+  /** Another process makes it: nothing follows here, and nothing is written. */
+  leave(): void {
+    this.#ended = true;
     this.#ending.resolve();
     this.#notify();
   }
