@@ -205,7 +205,9 @@ async function zeroToWarm(loadSeconds: number): Promise<void> {
   );
 }
 
+/** Half of the clients have a lease and come back with the number of their last event; the others are plain ones. */
 async function killedGateway(streams: number): Promise<void> {
+  const length = 150;
   const file = 'killed.sqlite';
   const start = async () => {
     const child = spawn(process.execPath, [new URL('../support/toy-gateway.ts', import.meta.url).pathname, join(folder, file), '20'], {
@@ -215,26 +217,66 @@ async function killedGateway(streams: number): Promise<void> {
     return { child, url: `http://127.0.0.1:${String(line).trim()}/v1` };
   };
   const headers = { authorization: `Bearer ${TEST_KEY}`, 'content-type': 'application/json' };
-  const body = JSON.stringify({ model: MODEL, prompt: PROMPT, max_tokens: 4_000, stream: true });
   const first = await start();
-  const responses = await Promise.all(
-    Array.from({ length: streams }, () => fetch(`${first.url}/completions`, { method: 'POST', headers, body })),
+  const clients = await Promise.all(
+    Array.from({ length: streams }, async (_, client) => {
+      const hasLease = client % 2 === 0;
+      const body = { model: MODEL, prompt: [...PROMPT, 1_000 + client], max_tokens: length, stream: true, temperature: hasLease ? 0.8 : 0 };
+      const response = await fetch(`${first.url}/completions`, {
+        method: 'POST',
+        headers: { ...headers, ...(hasLease ? { 'x-penstock-lease': '120' } : {}) },
+        body: JSON.stringify(body),
+      });
+      return { hasLease, response, prompt: body.prompt, seen: readUntilBroken(response) };
+    }),
   );
   await sleep(500);
   first.child.kill('SIGKILL');
-  await Promise.all(responses.map((response) => response.text().catch(() => '')));
+  const seen = await Promise.all(clients.map((client) => client.seen));
   const second = await start();
+  let same = 0;
+  for (const [client, { hasLease, response, prompt }] of clients.entries()) {
+    if (!hasLease) continue;
+    const whole = (seen[client] ?? '').slice(0, (seen[client] ?? '').lastIndexOf('\n\n') + 2);
+    const last = [...whole.matchAll(/^id: (\d+)$/gm)].at(-1)?.[1] ?? '0';
+    const events = `${second.url}/generations/${response.headers.get('x-penstock-generation')}/events`;
+    const rest = await (await fetch(events, { headers: { ...headers, 'last-event-id': last } })).text();
+    const again = await (await fetch(events, { headers })).text();
+    const bytes = whole + rest.replaceAll(/^: keep-alive\n\n/gm, '');
+    const { text, error } = await readStream(new Response(bytes));
+    const expected = await readStream(
+      await (await createGenerationGateway(new ToyEndpoint())).complete({ prompt, max_tokens: length, stream: true }),
+    );
+    if (bytes === again && text === expected.text && error === undefined) same += 1;
+  }
   const lines = async () =>
     ((await (await fetch(`${second.url}/usage`, { headers })).json()) as { data: Awaited<ReturnType<TestGateway['usage']>> }).data;
   for (let waited = 0; waited < 100 && (await lines()).length < streams; waited += 1) await sleep(200);
-  const ids = (await lines()).map((line) => line.generation_id);
-  const expected = new Set(responses.map((response) => response.headers.get('x-penstock-generation')));
-  const lost = [...expected].filter((id) => id !== null && !ids.includes(id)).length;
+  const all = await lines();
+  const ids = all.map((line) => line.generation_id);
+  const lost = clients.filter(({ response }) => !ids.includes(response.headers.get('x-penstock-generation') ?? '')).length;
   const double = ids.length - new Set(ids).size;
+  const finished = all.filter((line) => line.status === 'completed' && line.completion_tokens === length).length;
   second.child.kill('SIGKILL');
+  const kept = clients.filter((client) => client.hasLease).length;
   report(
     `gateway killed with ${streams} streams open, restarted: generations without a ledger line, with two`,
     `${lost}, ${double}`,
     lost === 0 && double === 0,
   );
+  report(
+    `of these, the ${kept} with a lease: gone on with by another process to the same bytes and the whole length`,
+    `${same}, ${finished} charged in full`,
+    same === kept && finished === kept,
+  );
+}
+
+async function readUntilBroken(response: Response): Promise<string> {
+  let text = '';
+  try {
+    for await (const chunk of response.body ?? []) text += Buffer.from(chunk).toString();
+  } catch {
+    // the connection is gone with the process
+  }
+  return text;
 }
