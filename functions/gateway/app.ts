@@ -6,6 +6,7 @@ import { startRecovery } from './generation/recovery.ts';
 import { createRoom } from './generation/room.ts';
 import { authenticate, requireScope } from './middleware/authenticate.ts';
 import { limitBody } from './middleware/limit-body.ts';
+import { createPublicOrigin } from './middleware/public-origin.ts';
 import { type RequestVariables, requestId } from './middleware/request-id.ts';
 import { verifyOrigin } from './middleware/verify-origin.ts';
 import { errorResponse } from './openai/error-body.ts';
@@ -101,7 +102,7 @@ export function createApp(services: Services, config: GatewayConfig, isDraining:
       path,
       verifyOrigin(config.originSecretHash),
       limitBody(config.maxBodyBytes),
-      authenticate(room.keys, room.clientSecrets, room.oidcUsers, config.publicOrigin),
+      authenticate(room.keys, room.clientSecrets, room.oidcUsers, createPublicOrigin(config)),
     );
   }
   const generate = requireScope('generate');

@@ -107,7 +107,8 @@ export const ENVIRONMENT = {
   PENSTOCK_MINILM_MODEL: 'id of an embedding model in the catalog that is all-MiniLM-L6-v2, which safety policies may ask; default: none',
   PENSTOCK_SAFETY_WEIGHTS: 'file with the weights of its classifier; default: models/safety/weights/linear-heads.bin',
   MAX_BODY_BYTES: 'largest request body; default 4194304',
-  PENSTOCK_PUBLIC_ORIGIN: 'what clients see before the path (https://api.example), for proofs of possession; default: as the request says',
+  PENSTOCK_PUBLIC_ORIGIN:
+    'what clients see before the path (https://api.example), for proofs of possession; default: the host that the CDN was called by, or as the request says',
   OIDC_ISSUER: 'issuer (https://...) of an identity provider, such as a Cognito user pool, whose users may call',
   OIDC_AUDIENCE: 'audience, or client id, that their tokens must have',
   OIDC_KEY_ID: 'id of the API key whose rights and limits they share',

@@ -11,22 +11,21 @@ const CREDENTIAL = /^(Bearer|DPoP) +([\x21-\x7e]+)$/i;
 /**
  * Admits requests with a good API key or token of the identity provider (`Bearer`) or client secret (`DPoP`), and leaves the caller for the
  * routes.
- * @param publicOrigin the origin that clients see, where a CDN stands before it.
+ * @param findPublicOrigin what the caller sees before the path.
  */
 export function authenticate(
   keys: ApiKeys,
   clientSecrets: ClientSecrets,
   oidcUsers: OidcUsers | undefined,
-  publicOrigin: string | undefined,
+  findPublicOrigin: (request: Request) => string,
 ) {
   const findCaller = async (scheme: string, credential: string, request: Request): Promise<Caller> => {
     if (scheme.toLowerCase() === 'dpop') {
-      const { origin, pathname } = new URL(request.url);
       return clientSecrets.authenticate({
         token: credential,
         proof: request.headers.get('dpop') ?? undefined,
         method: request.method,
-        url: `${publicOrigin ?? origin}${pathname}`,
+        url: `${findPublicOrigin(request)}${new URL(request.url).pathname}`,
         origin: request.headers.get('origin') ?? undefined,
       });
     }
