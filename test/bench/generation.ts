@@ -1,7 +1,8 @@
 /**
- * `npm run bench:generation`: what keys, escrow, limits, the token log and the ledger add to the time to first token. The same prompt goes through
- * the app with everything on (SQLite, limits on key, project and organisation, every answer kept), through the app with nothing of it, and
- * straight to the model, in turn; the model answers at once.
+ * `npm run bench:generation [-- --rounds 500 --alone]`: what keys, escrow, limits, the token log and the ledger add to the time to first token. The
+ * same prompt goes through the app with everything on (SQLite, limits on key, project and organisation, every answer kept), through the app with
+ * nothing of it, and straight to the model, in turn; the model answers at once. Then a table of what the gateway promises, with LiteLLM and
+ * Portkey beside it (`peers/`), which are installed into the user's cache; `--alone` leaves them out.
  */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -10,8 +11,11 @@ import { parseArgs } from 'node:util';
 import { createSqliteTable } from '../../functions/drivers/sqlite-table.ts';
 import { createGenerationGateway, MODEL, PROMPT, type TestGateway } from '../support/generation-gateway.ts';
 import { ToyEndpoint } from '../support/toy-endpoint.ts';
+import { compareGateways } from './peers/compare.ts';
 
-const { values } = parseArgs({ options: { rounds: { type: 'string', default: '500' } } });
+const { values } = parseArgs({
+  options: { rounds: { type: 'string', default: '500' }, alone: { type: 'boolean', default: false } },
+});
 const rounds = Number(values.rounds);
 const folder = mkdtempSync(join(tmpdir(), 'penstock-bench-'));
 const instant = () => new ToyEndpoint(undefined, async () => {});
@@ -73,6 +77,9 @@ try {
 } finally {
   rmSync(folder, { recursive: true, force: true });
 }
+console.log('');
+await compareGateways(Math.ceil(rounds / 5), !values.alone);
+process.exit(); // connections that are kept alive would keep it
 
 function print(what: string, figures: readonly number[]): void {
   const sorted = [...figures].sort((one, other) => one - other);
