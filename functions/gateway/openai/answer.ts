@@ -86,17 +86,24 @@ export class UsageTotal {
   #promptTokens = 0;
   #completionTokens = 0;
   #cachedPromptTokens = 0;
+  #reasoningTokens = 0;
   constructor(choicesPerPrompt: number) {
     this.#choicesPerPrompt = choicesPerPrompt;
   }
   add({ index, usage }: { readonly index: number; readonly usage: Usage }): void {
     this.#completionTokens += usage.completionTokens;
+    this.#reasoningTokens += usage.reasoningTokens;
     if (index % this.#choicesPerPrompt !== 0) return;
     this.#promptTokens += usage.promptTokens;
     this.#cachedPromptTokens += usage.cachedPromptTokens;
   }
   total(): Usage {
-    return { promptTokens: this.#promptTokens, completionTokens: this.#completionTokens, cachedPromptTokens: this.#cachedPromptTokens };
+    return {
+      promptTokens: this.#promptTokens,
+      completionTokens: this.#completionTokens,
+      cachedPromptTokens: this.#cachedPromptTokens,
+      reasoningTokens: this.#reasoningTokens,
+    };
   }
 }
 
@@ -112,6 +119,9 @@ export function encodeUsage(usage: Usage): CompletionUsage {
     completion_tokens: usage.completionTokens,
     total_tokens: usage.promptTokens + usage.completionTokens,
     prompt_tokens_details: { cached_tokens: usage.cachedPromptTokens, audio_tokens: 0 },
-    completion_tokens_details: { reasoning_tokens: 0, audio_tokens: 0, accepted_prediction_tokens: 0, rejected_prediction_tokens: 0 },
+    completion_tokens_details: {
+      reasoning_tokens: usage.reasoningTokens,
+      ...{ audio_tokens: 0, accepted_prediction_tokens: 0, rejected_prediction_tokens: 0 },
+    },
   };
 }

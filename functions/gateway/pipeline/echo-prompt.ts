@@ -21,10 +21,10 @@ export async function* echoPrompt(
 ): AsyncGenerator<TextEvent> {
   if (request.echo !== true) return yield* events;
   const { tokenizer } = model;
-  const usage = { promptTokens: plan.promptTokenIds.length, completionTokens: 0, cachedPromptTokens: 0 };
+  const usage = { promptTokens: plan.promptTokenIds.length, completionTokens: 0, cachedPromptTokens: 0, reasoningTokens: 0 };
   const text = tokenizer.decode(plan.promptTokenIds);
   if (request.topLogprobs === undefined) {
-    yield { type: 'text-delta', text, tokens: [], usage };
+    yield { type: 'text-delta', text, tokenOffsets: [], tokens: [], usage };
   } else {
     const [target] = targetsOf(model);
     if (target === undefined) throw new Error(`${model.served.id} has no endpoint`);
@@ -39,7 +39,7 @@ export async function* echoPrompt(
     const tokens = plan.promptTokenIds.map((tokenId, position) =>
       describeToken(tokenizer, tokenId, detokenizer.push(tokenId).textOffset, logprobs[position]),
     );
-    yield { type: 'text-delta', text, tokens, usage };
+    yield { type: 'text-delta', text, tokenOffsets: [], tokens, usage };
   }
   const shift = [...text].length;
   for await (const event of events) {

@@ -42,30 +42,35 @@ export async function* detokenizeChoice(
   const detokenizer = createDetokenizer(tokenizer, { stop, skipSpecialTokens: true });
   const stopTokenIds = new Set(model.served.stopTokenIds);
   let completionTokens = 0;
-  const usage = (cachedPromptTokens = 0): Usage => ({ promptTokens: plan.promptTokenIds.length, completionTokens, cachedPromptTokens });
+  const usage = (cachedPromptTokens = 0): Usage => ({
+    ...{ promptTokens: plan.promptTokenIds.length, completionTokens, cachedPromptTokens },
+    reasoningTokens: 0, // which tokens are thoughts is known when the text is understood
+  });
 
   for await (const event of events) {
     if (event.type === 'end') {
       const text = detokenizer.flush();
-      if (text !== '') yield { type: 'text-delta', text, tokens: [], usage: usage() };
+      if (text !== '') yield { type: 'text-delta', text, tokenOffsets: [], tokens: [], usage: usage() };
       yield { type: 'choice-end', finishReason: event.finishReason, usage: usage(event.cachedPromptTokens) };
       return;
     }
     let text = '';
     const tokens: TokenDetail[] = [];
+    const tokenOffsets: number[] = [];
     for (const [position, tokenId] of event.tokenIds.entries()) {
       completionTokens += 1;
       if (stopTokenIds.has(tokenId)) continue; // counted, as vLLM does, and never shown
       const released = detokenizer.push(tokenId);
       text += released.text;
+      tokenOffsets.push(released.textOffset);
       const logprob = event.logprobs?.[position];
       if (logprob !== undefined) tokens.push(describeToken(tokenizer, tokenId, released.textOffset, logprob));
       if (released.stop !== undefined) {
-        if (text !== '' || tokens.length > 0) yield { type: 'text-delta', text, tokens, usage: usage() };
+        yield { type: 'text-delta', text, tokenOffsets, tokens, usage: usage() };
         yield { type: 'choice-end', finishReason: 'stop', usage: usage() };
         return;
       }
     }
-    if (text !== '' || tokens.length > 0) yield { type: 'text-delta', text, tokens, usage: usage() };
+    if (tokenOffsets.length > 0) yield { type: 'text-delta', text, tokenOffsets, tokens, usage: usage() };
   }
 }

@@ -42,6 +42,8 @@ export interface Usage {
   readonly promptTokens: number;
   readonly completionTokens: number;
   readonly cachedPromptTokens: number;
+  /** Of the completion's tokens those that are thoughts, with what marks them, and stages that are not the answer. */
+  readonly reasoningTokens: number;
 }
 
 /** One generated token as log-probability reports show it. */
@@ -61,7 +63,14 @@ export type FinishReason = 'stop' | 'length' | 'tool-calls' | 'content-filter';
 
 /** What one choice says, as text, with the usage so far; exactly one `choice-end` closes it. */
 export type TextEvent =
-  | { readonly type: 'text-delta'; readonly text: string; readonly tokens: readonly TokenDetail[]; readonly usage: Usage }
+  | {
+      readonly type: 'text-delta';
+      readonly text: string;
+      /** Where each generated token of this piece begins, in characters (code points) of the choice's text. A token may come before its text. */
+      readonly tokenOffsets: readonly number[];
+      readonly tokens: readonly TokenDetail[];
+      readonly usage: Usage;
+    }
   | ChoiceEnd;
 
 /** What one choice says, understood. */

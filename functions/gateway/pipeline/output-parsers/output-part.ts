@@ -15,6 +15,11 @@ export interface OutputParser {
   push(text: string): readonly OutputPart[];
   /** The text has ended: what was held back. */
   flush(): readonly OutputPart[];
+  /**
+   * Where the thoughts end, in characters (code points) of the text, with the tag that ends them; `undefined` while it is not known. A parser without
+   * it knows no thoughts.
+   */
+  thoughtsEnd?(): number | undefined;
 }
 
 /** Joins neighbours that say the same kind of thing. */

@@ -12,9 +12,12 @@ export function createReasoningParser(next: OutputParser, options: { readonly st
   let mode: 'start' | 'thinking' | 'closing' | 'answer' = options.startsInside ? 'thinking' : 'start';
   let begun = false;
   let held = '';
+  let read = 0;
+  let thoughtsEnd: number | undefined;
 
   const answer = (text: string): readonly OutputPart[] => {
     mode = 'answer';
+    thoughtsEnd ??= 0;
     held = '';
     return next.push(text);
   };
@@ -26,6 +29,7 @@ export function createReasoningParser(next: OutputParser, options: { readonly st
   };
 
   const readCharacter = (character: string): readonly OutputPart[] => {
+    read += 1;
     switch (mode) {
       case 'start':
         held += character;
@@ -41,6 +45,7 @@ export function createReasoningParser(next: OutputParser, options: { readonly st
         held += character;
         if (held.endsWith(CLOSE)) {
           mode = 'closing';
+          thoughtsEnd = read;
           const last = held.slice(0, -CLOSE.length).trimEnd();
           held = '';
           return think(last);
@@ -65,5 +70,6 @@ export function createReasoningParser(next: OutputParser, options: { readonly st
       held = '';
       return [...rest, ...next.flush()];
     },
+    thoughtsEnd: () => thoughtsEnd,
   };
 }

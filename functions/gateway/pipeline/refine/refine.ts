@@ -84,6 +84,8 @@ interface Turn {
   readonly text: string;
   readonly tokenIds: readonly number[];
   readonly finishReason: FinishReason;
+  /** Tokens of the text itself. */
+  readonly textTokens: number;
 }
 
 class RefinedAnswer {
@@ -94,7 +96,7 @@ class RefinedAnswer {
   readonly #request: GenerationRequest;
   readonly #signal: AbortSignal;
   readonly #budget: number;
-  #usage: Usage = { promptTokens: 0, completionTokens: 0, cachedPromptTokens: 0 };
+  #usage: Usage = NOTHING;
 
   constructor(parts: {
     room: Room;
@@ -138,6 +140,8 @@ class RefinedAnswer {
         break;
       }
     }
+    // What was a thought is the answer now.
+    this.#usage = { ...this.#usage, reasoningTokens: this.#usage.reasoningTokens - drafted.textTokens };
     if (drafted.text !== '') yield this.#delta({ type: 'content', text: drafted.text });
     yield this.#end(drafted.finishReason);
   }
@@ -162,8 +166,12 @@ class RefinedAnswer {
     let finishReason: FinishReason = 'length';
     const { showStages } = this.#pipeline;
     let shown = false;
+    let textTokens = 0;
     try {
-      for await (const event of this.#counted(stage, timeoutSeconds)) {
+      for await (const event of this.#counted(stage, timeoutSeconds, (usage) => {
+        textTokens = usage.completionTokens - usage.reasoningTokens;
+        return { ...usage, reasoningTokens: usage.completionTokens };
+      })) {
         if (event.type === 'choice-end') finishReason = event.finishReason;
         else {
           for (const part of event.parts) {
@@ -178,7 +186,7 @@ class RefinedAnswer {
       if (!(error instanceof TimeUp) || text === '') throw error;
     }
     if (shown) yield this.#delta({ type: 'reasoning', text: '\n\n' });
-    return { text, tokenIds: stage.generation.tokenIds(0), finishReason };
+    return { text, tokenIds: stage.generation.tokenIds(0), finishReason, textTokens };
   }
 
   /** The last turn, as it comes. False when it has said nothing: then the draft is better than that. */
@@ -202,18 +210,20 @@ class RefinedAnswer {
     return begun;
   }
 
-  /** A stage's events; its tokens are added up however it ends. */
-  async *#counted(stage: Stage, timeoutSeconds: number): AsyncGenerator<GenerationEvent> {
+  /** A stage's events; its tokens are added up however it ends, as what `read` takes them for. */
+  async *#counted(stage: Stage, timeoutSeconds: number, read: (usage: Usage) => Usage = (usage) => usage): AsyncGenerator<GenerationEvent> {
     let usage: Usage | undefined;
+    let seen = NOTHING;
     try {
       for await (const event of limitTime(stage.events, timeoutSeconds * 1000, stage.stop)) {
         if (event.type === 'choice-end') usage = event.usage;
-        yield event;
+        seen = event.usage;
+        yield { ...event, usage: read(event.usage) };
       }
     } finally {
       const { completionTokens } = stage.generation;
-      const cut = { promptTokens: completionTokens > 0 ? stage.promptTokens : 0, completionTokens, cachedPromptTokens: 0 };
-      this.#usage = add(this.#usage, usage ?? cut);
+      const promptTokens = completionTokens > 0 ? stage.promptTokens : 0;
+      this.#usage = add(this.#usage, read(usage ?? { ...seen, promptTokens, completionTokens }));
     }
   }
 
@@ -230,7 +240,7 @@ class RefinedAnswer {
   }
 
   /** @param running what the stage has used that is not counted yet. */
-  #delta(part: OutputPart, running: Usage = { promptTokens: 0, completionTokens: 0, cachedPromptTokens: 0 }): GenerationEvent {
+  #delta(part: OutputPart, running: Usage = NOTHING): GenerationEvent {
     return { type: 'delta', index: 0, parts: [part], tokens: [], usage: add(this.#usage, running) };
   }
 
@@ -239,10 +249,13 @@ class RefinedAnswer {
   }
 }
 
+const NOTHING: Usage = { promptTokens: 0, completionTokens: 0, cachedPromptTokens: 0, reasoningTokens: 0 };
+
 function add(one: Usage, other: Usage): Usage {
   return {
     promptTokens: one.promptTokens + other.promptTokens,
     completionTokens: one.completionTokens + other.completionTokens,
     cachedPromptTokens: one.cachedPromptTokens + other.cachedPromptTokens,
+    reasoningTokens: one.reasoningTokens + other.reasoningTokens,
   };
 }

@@ -26,7 +26,7 @@ async function answer(script: Script, body: object = {}, environment: Record<str
   const whole = (await response.json()) as {
     model: string;
     choices: { message: { content: string; reasoning_content?: string }; finish_reason: string }[];
-    usage: { prompt_tokens: number; completion_tokens: number };
+    usage: { prompt_tokens: number; completion_tokens: number; completion_tokens_details: { reasoning_tokens: number } };
     error?: unknown;
   };
   return { ...gateway, endpoint, status: response.status, whole, choice: whole.choices?.[0] };
@@ -52,6 +52,9 @@ describe('draft and refine', () => {
     const prompts = endpoint.requests.reduce((sum, request) => sum + request.promptTokenIds.length, 0);
     const completions = stages.reduce((sum, text) => sum + tokenizer.encode(text).length + 1, 0);
     expect(whole.usage).toMatchObject({ prompt_tokens: prompts, completion_tokens: completions });
+    // Each stage's end token is its own.
+    const thoughts = stages.slice(0, 2).reduce((sum, text) => sum + tokenizer.encode(text).length + 1, 0);
+    expect(whole.usage.completion_tokens_details.reasoning_tokens).toBe(thoughts);
   });
 
   it('continues from the very ids of each turn, so that the prefix cache has them', async () => {
@@ -92,11 +95,12 @@ describe('draft and refine', () => {
   });
 
   it('answers with the draft when a stage fails, and says so in the log', async () => {
-    const { choice, logged } = await answer((request, call) => {
+    const { choice, whole, logged } = await answer((request, call) => {
       if (call > 0) throw new EndpointRefusedError('No.');
       return speaks(request, call);
     });
     expect(choice?.message.content).toBe('A draft.');
+    expect(whole.usage.completion_tokens_details.reasoning_tokens).toBe(0); // what was a thought is the answer
     expect(logged).toContainEqual(expect.objectContaining({ event: 'stage-failed' }));
   });
 
