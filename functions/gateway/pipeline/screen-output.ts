@@ -55,7 +55,7 @@ async function* passTexts<Event extends ChoiceEvent>(
   for await (const event of events) {
     const isEnd = event.type === 'choice-end';
     const parts = isEnd ? [await texts.flush()] : await pushAll(texts, event.parts);
-    const tokens = texts.releaseTokens(isEnd ? [] : event.tokens);
+    const tokens = texts.releaseTokens(isEnd ? [] : event.tokens, isEnd);
     const shown = parts.flat();
     // The same event, of the same choice, with other words.
     if (shown.length > 0 || tokens.length > 0) yield { ...event, type: 'delta', parts: shown, tokens } as Event;

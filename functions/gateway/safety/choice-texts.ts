@@ -46,14 +46,17 @@ export class ChoiceTexts {
     return parts;
   }
 
-  releaseTokens(tokens: readonly TokenDetail[]): readonly TokenDetail[] {
+  /** @param isOver no text follows */
+  releaseTokens(tokens: readonly TokenDetail[], isOver: boolean): readonly TokenDetail[] {
     this.#waiting.push(...tokens);
     const texts = [...this.#texts.values()];
     if (this.end === undefined && texts.some((text) => text.stage.heldLength > 0)) return [];
     const isAsSaid = this.end === undefined && texts.every((text) => text.said === text.released);
     const shift = this.#shift;
-    const shown = isAsSaid ? this.#waiting.map((token) => ({ ...token, textOffset: token.textOffset + shift })) : [];
-    this.#waiting = [];
+    // The text of a character that is not whole has not come: its tokens wait for it.
+    const whole = isOver || this.end !== undefined ? this.#waiting.length : wholeCharacters(this.#waiting);
+    const shown = isAsSaid ? this.#waiting.slice(0, whole).map((token) => ({ ...token, textOffset: token.textOffset + shift })) : [];
+    this.#waiting = this.#waiting.slice(whole);
     for (const text of texts) {
       if (!isAsSaid) this.#shift += [...text.released].length - [...text.said].length;
       text.said = '';
@@ -67,4 +70,18 @@ export class ChoiceTexts {
     this.end ??= end;
     return released === '' ? [] : [{ ...text.part, text: released }];
   }
+}
+
+/** How many of the tokens end at the end of a character, as UTF-8 has it. */
+function wholeCharacters(tokens: readonly TokenDetail[]): number {
+  let whole = 0;
+  let missing = 0;
+  for (const [index, { bytes }] of tokens.entries()) {
+    for (const byte of bytes) {
+      if (byte >= 0xc0) missing = byte >= 0xf0 ? 3 : byte >= 0xe0 ? 2 : 1;
+      else missing = byte >= 0x80 ? Math.max(missing - 1, 0) : 0;
+    }
+    if (missing === 0) whole = index + 1;
+  }
+  return whole;
 }
