@@ -80,7 +80,8 @@ export async function deliverAnswer<State>(
         throw error;
       }
     }
-    const replay = await replayAnswer(c, room, claim.generationId, ownerId, key);
+    const wants = form.isBackground === true && !form.isStream ? 'start' : 'answer';
+    const replay = await replayAnswer(c, room, claim.generationId, ownerId, key, wants);
     if (replay !== undefined) return replay;
   }
 }

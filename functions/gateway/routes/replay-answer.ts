@@ -12,6 +12,7 @@ const POLL_MS = 50;
 /**
  * The answer that another request with this Idempotency-Key makes or has made, to the same bytes; `undefined` when that request failed: this one
  * may try.
+ * @param wants `start` where the first request was answered with what it had begun, and its events went on in the background.
  */
 export async function replayAnswer(
   c: RouteContext,
@@ -19,6 +20,7 @@ export async function replayAnswer(
   generationId: string,
   ownerId: string,
   key: string,
+  wants: 'answer' | 'start' = 'answer',
 ): Promise<Response | undefined> {
   const head = await untilBegun(c, room, generationId, ownerId, key);
   if (head === undefined) return undefined;
@@ -26,13 +28,20 @@ export async function replayAnswer(
     await releaseIdempotencyKey(room, ownerId, key, generationId);
     return undefined;
   }
-  if (head.form === 'stream') return followAnswer(c, room, generationId, 0);
+  if (head.form === 'stream' && wants === 'answer') return followAnswer(c, room, generationId, 0);
   for await (const event of room.logs.follow(generationId, 0, lostWhole, c.req.raw.signal)) {
-    if (event.frame === LOST) break;
-    return new Response(event.frame, { headers: { 'content-type': 'application/json', [GENERATION_HEADER]: generationId } });
+    const body = wants === 'start' ? readStart(event.frame) : event.frame;
+    if (event.frame === LOST || body === undefined) break;
+    return new Response(body, { headers: { 'content-type': 'application/json', [GENERATION_HEADER]: generationId } });
   }
   await releaseIdempotencyKey(room, ownerId, key, generationId); // it ended without an answer
   return undefined;
+}
+
+/** The response that a stream's first event begins with: what the first request was answered, to the byte. */
+function readStart(frame: string): string | undefined {
+  const data: unknown = JSON.parse(/^data: (.+)$/m.exec(frame)?.[1] ?? 'null');
+  return typeof data === 'object' && data !== null && 'response' in data ? JSON.stringify(data.response) : undefined;
 }
 
 /** What ends a whole answer whose process died: no JSON, so it is none. */

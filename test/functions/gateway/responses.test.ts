@@ -425,6 +425,30 @@ describe('a response in the background', () => {
     expect(events.map((event) => (event.type === 'response.output_text.delta' ? event.delta : '')).join('')).toBe(text);
   });
 
+  it('is answered again as it was by the same Idempotency-Key, whole or streamed', async () => {
+    const { endpoint, goOn } = haltingModel('All of it');
+    const { app } = await createTestGateway(endpoint, {}, loadServerConfig);
+    const ask = (key: string, stream: boolean) =>
+      app.request('/v1/responses', {
+        method: 'POST',
+        headers: { ...headers, 'content-type': 'application/json', 'idempotency-key': key },
+        body: JSON.stringify({ model: MODEL, input: 'Hi', background: true, stream }),
+      });
+    const first = await ask('whole', false);
+    const meanwhile = await ask('whole', false);
+    const streamed = await ask('streamed', true);
+    goOn();
+    const queued = await first.text();
+    for (const again of [meanwhile, await ask('whole', false)]) {
+      expect(again.headers.get('content-type')).toBe('application/json');
+      expect(await again.text()).toBe(queued);
+    }
+    const events = await streamed.text();
+    expect(events).toContain('event: response.completed');
+    expect(await (await ask('streamed', true)).text()).toBe(events);
+    expect(endpoint.requests).toHaveLength(2);
+  });
+
   it('is cancelled, says so, and stops the endpoint', async () => {
     const { answer, endpoint, goOn, get } = await start('Never to its end');
     const { id } = (await answer.json()) as WireResponse;
