@@ -5,6 +5,7 @@
 export class AhoCorasick {
   /** Transitions, keyed by state x 2^21 + code point. */
   readonly #next = new Map<number, number>();
+  readonly #firstCodes = new Set<number>();
   readonly #failure: number[] = [0];
   readonly #depth: number[] = [0];
   /** Pattern that ends in the state, -1 for none; and the nearest state along the failures that ends one. */
@@ -13,7 +14,9 @@ export class AhoCorasick {
 
   constructor(patterns: readonly (readonly number[])[]) {
     patterns.forEach((codes, pattern) => {
-      if (codes.length > 0) this.#insert(codes, pattern);
+      if (codes[0] === undefined) return;
+      this.#firstCodes.add(codes[0]);
+      this.#insert(codes, pattern);
     });
     this.#link();
   }
@@ -24,6 +27,8 @@ export class AhoCorasick {
 
   /** State after `code`. Starts from 0. */
   step(state: number, code: number): number {
+    // Most of a text begins no pattern.
+    if (state === 0 && !this.#firstCodes.has(code)) return 0;
     for (let from = state; ; from = this.#failure[from] ?? 0) {
       const to = this.#next.get(from * 0x200000 + code);
       if (to !== undefined) return to;

@@ -90,6 +90,8 @@ const formats: readonly KeyFormat[] = [
   key('alibaba', 'LTAI', isAlphanumeric, 16, 24),
 ];
 
+/** No key is without so many base64 characters in a row. */
+const shortestToken = 6;
 const formatsByFirst = new Map<string, KeyFormat[]>();
 for (const format of [...formats].sort((a, b) => b.prefix.length - a.prefix.length)) {
   const first = format.prefix.slice(0, 2);
@@ -99,10 +101,12 @@ for (const format of [...formats].sort((a, b) => b.prefix.length - a.prefix.leng
 /** Keys of known vendors, JSON web tokens, and Telegram, Discord and Slack tokens, which have a form instead of a prefix. */
 export function recogniseApiKeys(run: Run, report: ReportMatch): void {
   const { text } = run;
+  if (run.traits.longestToken < shortestToken) return;
+  const stretches = new Stretches(text);
   for (let start = 0; start + 12 < text.length; start += 1) {
     if (!isAlphanumeric(text.charCodeAt(start))) continue;
     if (!isAlphanumeric(codeBefore(run, start))) {
-      const end = recogniseAt(run, start, report);
+      const end = recogniseAt(run, start, stretches, report);
       if (end > 0) {
         start = end - 1;
         continue;
@@ -112,47 +116,76 @@ export function recogniseApiKeys(run: Run, report: ReportMatch): void {
   }
 }
 
-function recogniseAt(run: Run, start: number, report: ReportMatch): number {
+function recogniseAt(run: Run, start: number, stretches: Stretches, report: ReportMatch): number {
   const { text } = run;
   for (const format of formatsByFirst.get(text.slice(start, start + 2)) ?? []) {
     if (!text.startsWith(format.prefix, start)) continue;
     const body = start + format.prefix.length;
-    let end = endOf(text, body, format.body);
+    let end = stretches.endOf(body, format.body);
     while (end > body && !isAlphanumeric(text.charCodeAt(end - 1)) && text[end - 1] !== '=' && end < text.length) end -= 1;
     const length = end - body;
     const fits = length >= format.min && (length <= format.max || format.max > format.min);
-    if (!fits || isAlphanumeric(text.charCodeAt(end)) || looksLikeWords(text.slice(body, end))) continue;
+    if (!fits || isAlphanumeric(text.charCodeAt(end)) || stretches.looksLikeWords(body, end)) continue;
     report('api_key', start, end, format.vendor);
     return end;
   }
-  const tokenEnd = jwtEnd(text, start);
+  const tokenEnd = jwtEnd(text, start, stretches);
   if (tokenEnd > 0) {
     report('jwt', start, tokenEnd, 'jwt');
     return tokenEnd;
   }
-  const formed = formedTokenEnd(text, start);
+  const formed = formedTokenEnd(text, start, stretches);
   if (formed !== undefined) report('api_key', start, formed.end, formed.vendor);
   return formed?.end ?? 0;
 }
 
-/** `sk-learn-contributors-guide` begins like a key; a key has digits or changes its case often. */
-function looksLikeWords(body: string): boolean {
-  if (body.toUpperCase() === body) return false;
-  let changes = 0;
-  for (let index = 1; index < body.length; index += 1) {
-    const before = body.charCodeAt(index - 1);
-    const code = body.charCodeAt(index);
-    if (isDigit(code) !== isDigit(before) || (isLower(before) && isUpper(code))) changes += 1;
+/** Stretches of one class of a run, remembered: prefixes that are repeated all lie in the same stretch, and it is measured once. */
+class Stretches {
+  readonly #text: string;
+  /** The last one of each class. */
+  readonly #last = new Map<Class, { readonly start: number; readonly end: number }>();
+  /** End of the last stretch that looked like words, and where its last small letter is. */
+  #wordsEnd = -1;
+  #lastLower = -1;
+
+  constructor(text: string) {
+    this.#text = text;
   }
-  return changes < 2;
+
+  endOf(start: number, isIn: Class): number {
+    const last = this.#last.get(isIn);
+    if (last !== undefined && last.start <= start && start < last.end) return last.end;
+    const end = endOf(this.#text, start, isIn);
+    this.#last.set(isIn, { start, end });
+    return end;
+  }
+
+  /** `sk-learn-contributors-guide` begins like a key; a key has digits or changes its case often. */
+  looksLikeWords(start: number, end: number): boolean {
+    // The end of what looked like words looks like them too, as long as it has a small letter.
+    if (end === this.#wordsEnd && start <= this.#lastLower) return true;
+    let changes = 0;
+    let lastLower = -1;
+    for (let index = start; index < end && (changes < 2 || lastLower < 0); index += 1) {
+      const code = this.#text.charCodeAt(index);
+      if (isLower(code)) lastLower = index;
+      if (index === start) continue;
+      const before = this.#text.charCodeAt(index - 1);
+      if (isDigit(code) !== isDigit(before) || (isLower(before) && isUpper(code))) changes += 1;
+    }
+    if (lastLower < 0 || changes >= 2) return false;
+    this.#wordsEnd = end;
+    this.#lastLower = lastLower;
+    return true;
+  }
 }
 
 /** End of a JSON web token (RFC 7519): base64url JSON header with `alg`, payload, signature (absent in an unsecured one). */
-function jwtEnd(text: string, start: number): number {
+function jwtEnd(text: string, start: number, stretches: Stretches): number {
   if (!text.startsWith('eyJ', start)) return 0;
-  const headerEnd = endOf(text, start, isWord);
+  const headerEnd = stretches.endOf(start, isWord);
   if (text[headerEnd] !== '.' || !decodeBase64Url(text.slice(start, headerEnd)).includes('"alg"')) return 0;
-  const payloadEnd = endOf(text, headerEnd + 1, isWord);
+  const payloadEnd = stretches.endOf(headerEnd + 1, isWord);
   if (payloadEnd - headerEnd < 3) return 0;
   return text[payloadEnd] === '.' ? endOf(text, payloadEnd + 1, isDotted) : payloadEnd;
 }
@@ -161,19 +194,21 @@ function decodeBase64Url(text: string): string {
   return Buffer.from(text, 'base64url').toString('latin1');
 }
 
-function formedTokenEnd(text: string, start: number): { end: number; vendor: string } | undefined {
+function formedTokenEnd(text: string, start: number, stretches: Stretches): { end: number; vendor: string } | undefined {
   const first = endOf(text, start, isDigit);
   if (first - start >= 8 && first - start <= 10 && text.startsWith(':AA', first)) {
     const end = endOf(text, first + 1, isWord);
     if (end - first - 1 >= 34 && end - first - 1 <= 36) return { end, vendor: 'telegram' };
   }
   if ('MNO'.includes(text[start] ?? '-')) {
-    const parts = text.slice(start, endOf(text, start, isDotted)).split('.');
-    const [id = '', time = '', mac = ''] = parts;
-    if (parts.length === 3 && id.length >= 23 && id.length <= 28 && time.length === 6 && mac.length >= 27 && mac.length <= 40) {
-      return { end: start + id.length + time.length + mac.length + 2, vendor: 'discord' };
+    const idEnd = stretches.endOf(start, isWord);
+    const parts = idEnd - start < 23 || idEnd - start > 28 ? [] : text.slice(idEnd + 1, stretches.endOf(start, isDotted)).split('.');
+    const [time = '', mac = ''] = parts;
+    if (text[idEnd] === '.' && parts.length === 2 && time.length === 6 && mac.length >= 27 && mac.length <= 40) {
+      return { end: idEnd + time.length + mac.length + 2, vendor: 'discord' };
     }
   }
+  if (text[start] !== 'h' && text[start] !== 'd') return undefined;
   for (const [webhook, vendor] of webhooks) {
     if (!text.startsWith(webhook, start)) continue;
     const end = endOf(text, start + webhook.length, (code) => isWord(code) || code === 47);

@@ -15,9 +15,8 @@ export function endOf(text: string, start: number, isIn: (code: number) => boole
   return end;
 }
 
-/** Only the digits of a text. */
-export function digitsOf(text: string): string {
-  let digits = '';
-  for (let index = 0; index < text.length; index += 1) if (isDigit(text.charCodeAt(index))) digits += text[index];
-  return digits;
+export function countDigits(text: string, start: number, end: number): number {
+  let count = 0;
+  for (let index = start; index < end; index += 1) if (isDigit(text.charCodeAt(index))) count += 1;
+  return count;
 }

@@ -35,6 +35,7 @@ interface Part {
 
 /** A full date (year, month and day in any order) after a word such as "born" or "DOB". Other dates are not personal data. */
 export function recogniseDatesOfBirth(run: Run, report: ReportMatch): void {
+  if (!run.mayHaveContext('birth', birthContextDistance)) return;
   const parts = partsOf(run.text);
   for (let index = 0; index + 2 < parts.length; index += 1) {
     const [first, second, third] = parts.slice(index, index + 3);

@@ -8,12 +8,14 @@ const longestLocalPart = 64;
 /** What looks like a domain after an `@` but ends in the name of a file. */
 const fileEndings = new Set(['png', 'jpg', 'jpeg', 'gif', 'svg', 'webp', 'js', 'mjs', 'ts', 'css', 'json', 'html', 'txt', 'tgz', 'map']);
 
-const isLocal = (code: number) => isAlphanumeric(code) || "._%+-'!#$&*/=?^~".includes(String.fromCharCode(code));
+const localSigns = new Set([..."._%+-'!#$&*/=?^~"].map((sign) => sign.charCodeAt(0)));
+const isLocal = (code: number) => isAlphanumeric(code) || localSigns.has(code);
 const isDomain = (code: number) => isAlphanumeric(code) || code === 45 || code === dot;
 
 /** E-mail addresses (RFC 5322 dot-atoms with a domain name of at least two labels). */
 export function recogniseEmail(run: Run, report: ReportMatch): void {
   const { text } = run;
+  if (!run.traits.hasAt) return;
   for (let sign = text.indexOf('@'); sign >= 0; sign = text.indexOf('@', sign + 1)) {
     let start = sign;
     while (start > 0 && sign - start < longestLocalPart && isLocal(text.charCodeAt(start - 1))) start -= 1;

@@ -1,22 +1,29 @@
-import { endOf, isAlphanumeric, isBase64, isDigit, isHex, isLetter, isLower, isUpper } from './characters.ts';
+import { endOf, isBase64, isDigit, isHex, isLetter, isLower, isUpper } from './characters.ts';
 import { codeBefore, type ReportMatch, type Run } from './run.ts';
 
 /** Between a name and its value: `": "`, ` = '`, ` is: `. */
 const nameDistance = 5;
 const contextDistance = 24;
 const shortestSecret = 6;
+const shortestRandom = 20;
 const quotes = new Set(["'".charCodeAt(0), '"'.charCodeAt(0), 96]);
 const isValue = (code: number) => code > 32 && code < 127 && !quotes.has(code);
 
 /** Values that a word before them calls secret ("api_key=", "password is"), and random strings that nothing else explains. */
 export function recogniseGenericSecrets(run: Run, report: ReportMatch): void {
   recogniseNamedSecret(run, report);
+  if (run.traits.longestToken < shortestRandom) return;
   const { text } = run;
   for (let start = 0; start < text.length; start += 1) {
     if (!isBase64(text.charCodeAt(start))) continue;
     const end = endOf(text, start, (code) => isBase64(code) || code === 61);
     const word = text.slice(start, end);
-    if (word.length >= 20 && !isBase64(codeBefore(run, start)) && !run.hasContext('not-secret', start, contextDistance) && isRandom(word)) {
+    if (
+      word.length >= shortestRandom &&
+      !isBase64(codeBefore(run, start)) &&
+      !run.hasContext('not-secret', start, contextDistance) &&
+      isRandom(word)
+    ) {
       report('secret', start, end, 'entropy');
     }
     start = end;
@@ -25,6 +32,7 @@ export function recogniseGenericSecrets(run: Run, report: ReportMatch): void {
 
 function recogniseNamedSecret(run: Run, report: ReportMatch): void {
   const { text } = run;
+  if (!run.mayHaveContext('secret', nameDistance)) return;
   for (let start = 0; start < text.length; start += 1) {
     if (!isValue(text.charCodeAt(start)) || text[start] === ' ') continue;
     const before = codeBefore(run, start);
@@ -66,14 +74,16 @@ function count(word: string) {
   let letters = 0;
   let upper = 0;
   let lower = 0;
+  let others = 0;
   for (let index = 0; index < word.length; index += 1) {
     const code = word.charCodeAt(index);
     if (isDigit(code)) digits += 1;
+    else if (!isLetter(code)) others += 1;
     if (isLetter(code)) letters += 1;
     if (isUpper(code)) upper += 1;
     if (isLower(code)) lower += 1;
   }
-  return { digits, letters, upper, lower, others: [...word].filter((character) => !isAlphanumeric(character.charCodeAt(0))).length };
+  return { digits, letters, upper, lower, others };
 }
 
 /** Shannon entropy in bits a character. */

@@ -48,16 +48,49 @@ const formats: readonly IdFormat[] = [
 const formatsByLength = new Map<number, readonly IdFormat[]>();
 for (const format of formats) formatsByLength.set(format.shape.length, [...(formatsByLength.get(format.shape.length) ?? []), format]);
 const mostGroups = 7;
+const shortestId = 9;
+const fewestDigits = 4;
+
+/** The groups so far to those that may follow, by `groupKey`: of ids that need no word before them. */
+interface Grouping {
+  readonly next: Map<number, Grouping>;
+  isWhole: boolean;
+}
+/** A group's length and whether it begins with a digit. */
+const groupKey = (length: number, isNumber: boolean) => length * 2 + (isNumber ? 1 : 0);
+const groupings = createGroupings();
+
+function createGroupings(): Grouping {
+  const root: Grouping = { next: new Map(), isWhole: false };
+  for (const { shape, groups, standsAlone } of formats) {
+    for (const sizes of standsAlone === true ? [...groups, [shape.length]] : groups) {
+      let node = root;
+      let start = 0;
+      for (const size of sizes) {
+        const key = groupKey(size, shape[start] === '9');
+        const next: Grouping = node.next.get(key) ?? { next: new Map(), isWhole: false };
+        node.next.set(key, next);
+        node = next;
+        start += size;
+      }
+      node.isWhole = true;
+    }
+  }
+  return root;
+}
 
 /** Identity numbers of persons, see `formats`. */
 export function recogniseNationalIds(run: Run, report: ReportMatch): void {
-  const { text } = run;
-  for (let start = 0; start + 9 <= text.length; start += 1) {
+  const { text, traits } = run;
+  if (traits.digits < fewestDigits || traits.alphanumerics < shortestId) return;
+  const hasWord = formats.some((format) => run.mayHaveContext(format.rule, contextDistance));
+  for (let start = 0; start + shortestId <= text.length; start += 1) {
     if (!isAlphanumeric(text.charCodeAt(start))) continue;
     const groupEnd = endOf(text, start, isIdCharacter);
     const before = codeBefore(run, start);
-    if (!isAlphanumeric(before) && before !== 46 && before !== 95) {
-      const end = recogniseFrom(run, start, report);
+    const mayBegin = hasWord || groupings.next.has(groupKey(groupEnd - start, isDigit(text.charCodeAt(start))));
+    if (mayBegin && !isAlphanumeric(before) && before !== 46 && before !== 95) {
+      const end = recogniseFrom(run, start, hasWord, report);
       if (end > 0) {
         start = end;
         continue;
@@ -67,21 +100,29 @@ export function recogniseNationalIds(run: Run, report: ReportMatch): void {
   }
 }
 
-/** Tries every id that can begin at this group; gives the end of the one found, or 0. */
-function recogniseFrom(run: Run, start: number, report: ReportMatch): number {
+/**
+ * Tries every id that can begin at this group; gives the end of the one found, or 0.
+ * @param hasWord whether a word that names an id stands near: without one only the groupings above can be ids
+ */
+function recogniseFrom(run: Run, start: number, hasWord: boolean, report: ReportMatch): number {
   const { text } = run;
   let id = '';
   const groups: number[] = [];
   let end = start;
+  let grouping: Grouping | undefined = groupings;
   while (id.length < 18) {
     const groupEnd = endOf(text, end, isIdCharacter);
-    if (groupEnd === end) return 0;
+    grouping = grouping?.next.get(groupKey(groupEnd - end, isDigit(text.charCodeAt(end))));
+    if (groupEnd === end || (grouping === undefined && !hasWord)) return 0;
     id += text.slice(end, groupEnd);
     groups.push(groupEnd - end);
     end = groupEnd;
     // No id has two groups of one character in a row, and none so many groups: rows of numbers end here.
     if (groups.length > mostGroups || (groups.at(-1) === 1 && groups.at(-2) === 1)) return 0;
-    const found = formatsByLength.get(id.length)?.find((format) => isId(run, format, start, id, groups));
+    const found =
+      hasWord || grouping?.isWhole === true
+        ? formatsByLength.get(id.length)?.find((format) => isId(run, format, start, id, groups))
+        : undefined;
     // "12-34-5678-9": the id must end where its groups end.
     const joint = text.charCodeAt(end);
     const goesOn =

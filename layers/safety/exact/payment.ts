@@ -14,11 +14,14 @@ const ibanLengths: Readonly<Record<string, number>> = Object.fromEntries(
     .map((entry) => [entry.slice(0, 2), Number(entry.slice(2))]),
 );
 
+const shortestCard = 12;
+const shortestIban = 15;
 const isSeparator = (code: number) => code === 32 || code === 45;
 
 /** Payment cards: a known network's prefix and length (ISO/IEC 7812), Luhn, in one piece or in groups. */
 export function recogniseCards(run: Run, report: ReportMatch): void {
   const { text } = run;
+  if (run.traits.digits < shortestCard) return;
   for (let index = 0; index < text.length; index += 1) {
     if (!isDigit(text.charCodeAt(index))) continue;
     const before = codeBefore(run, index);
@@ -46,7 +49,7 @@ function findCard(text: string, start: number): { end: number; network: string }
     groups += 1;
     const next = text.charCodeAt(end);
     if (isLetter(next) || next === 95) return undefined;
-    const network = digits.length >= 12 && (groups === 1 || groups >= 3) ? networkOf(digits) : undefined;
+    const network = digits.length >= shortestCard && (groups === 1 || groups >= 3) ? networkOf(digits) : undefined;
     if (network !== undefined && new Set(digits).size > 1 && passesLuhn(digits)) return { end, network };
     if (!isSeparator(next) || (separator !== 0 && next !== separator)) return undefined;
     separator = next;
@@ -78,7 +81,8 @@ function networkOf(digits: string): string | undefined {
 /** International bank account numbers (ISO 13616): in one piece in any case, or in groups of capitals and digits. */
 export function recogniseIban(run: Run, report: ReportMatch): void {
   const { text } = run;
-  for (let index = 0; index + 15 <= text.length; index += 1) {
+  if (run.traits.digits === run.traits.alphanumerics || run.traits.alphanumerics < shortestIban) return;
+  for (let index = 0; index + shortestIban <= text.length; index += 1) {
     if (!isLetter(text.charCodeAt(index)) || !isDigit(text.charCodeAt(index + 2)) || !isDigit(text.charCodeAt(index + 3))) continue;
     const length = ibanLengths[text.slice(index, index + 2).toUpperCase()];
     if (length === undefined || isAlphanumeric(codeBefore(run, index))) continue;

@@ -1,6 +1,6 @@
 import { type CountryCode, parsePhoneNumberFromString } from 'libphonenumber-js/max';
-import { digitsOf, endOf, isAlphanumeric, isDigit } from './characters.ts';
-import { codeBefore, type Recogniser } from './run.ts';
+import { countDigits, endOf, isAlphanumeric, isDigit } from './characters.ts';
+import { codeBefore, type Recogniser, type Run } from './run.ts';
 
 const contextDistance = 32;
 /** E.164 allows fifteen digits; the shortest national numbers with an area code have seven. */
@@ -21,6 +21,7 @@ export function createPhoneRecogniser(countries: readonly string[]): Recogniser 
   const known = countries as readonly CountryCode[];
   return (run, report) => {
     const { text } = run;
+    if (run.traits.digits < fewestDigits) return;
     let rowEnd = 0;
     let isTable = false;
     for (let start = 0; start < text.length; start += 1) {
@@ -29,10 +30,10 @@ export function createPhoneRecogniser(countries: readonly string[]): Recogniser 
       const before = codeBefore(run, start);
       if (start >= rowEnd) {
         rowEnd = endOf(text, start, isPhoneCharacter);
-        isTable = digitsOf(text.slice(start, rowEnd)).length > mostDigitsInRow;
+        isTable = countDigits(text, start, rowEnd) > mostDigitsInRow;
       }
-      if (isTable) {
-        start = rowEnd;
+      if (isTable || rowEnd - start < fewestDigits) {
+        start = isTable ? rowEnd : rowEnd - 1;
         continue;
       }
       const stretch = phoneStretch(text, start);
@@ -42,15 +43,22 @@ export function createPhoneRecogniser(countries: readonly string[]): Recogniser 
       }
       const found = findPhone(text, start, stretch.ends, (candidate) => {
         if (candidate[0] !== '+' && isPartOfRow(text, start, start + candidate.length)) return false;
-        if (candidate[0] === '+') return parsePhoneNumberFromString(candidate)?.isValid() === true;
-        const isGrouped = /[ .()-]/.test(candidate.slice(1)) && digitsOf(candidate).length >= 9;
+        if (candidate[0] === '+') return isValid(run, candidate, () => parsePhoneNumberFromString(candidate)?.isValid() === true);
+        const isGrouped = /[ .()-]/.test(candidate.slice(1)) && countDigits(candidate, 0, candidate.length) >= 9;
         if (!isGrouped && !run.hasContext('phone', start, contextDistance)) return false;
-        return known.some((country) => parsePhoneNumberFromString(candidate, country)?.isValid() === true);
+        return isValid(run, candidate, () => known.some((country) => parsePhoneNumberFromString(candidate, country)?.isValid() === true));
       });
       if (found > 0) report('phone', start, found, 'phone');
       start = (found > 0 ? found : stretch.groupEnd) - 1;
     }
   };
+}
+
+/** libphonenumber takes some microseconds; a text that repeats a number asks it once. */
+function isValid(run: Run, candidate: string, check: () => boolean): boolean {
+  const answer = run.answers.get(candidate) ?? check();
+  run.answers.set(candidate, answer);
+  return answer;
 }
 
 /** Where a number that begins at `start` could end: at the end of each group of digits; and the end of the first group. */
@@ -81,7 +89,7 @@ function isPartOfRow(text: string, start: number, end: number): boolean {
 function findPhone(text: string, start: number, ends: readonly number[], isPhone: (candidate: string) => boolean): number {
   for (const end of [...ends].reverse()) {
     const candidate = text.slice(start, end);
-    const digits = digitsOf(candidate).length;
+    const digits = countDigits(candidate, 0, candidate.length);
     if (digits < fewestDigits || digits > mostDigits || candidate.length > 32) continue;
     // Dates ("2024-01-15 10") and decimals ("1.5 2.5") are not phone numbers whatever their digits say.
     if (/^\(?\d{4}-\d{2}-\d{2}/.test(candidate) || /^\d{1,2}[./]\d{1,2}[./]\d{4}/.test(candidate)) continue;

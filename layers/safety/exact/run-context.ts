@@ -1,5 +1,5 @@
 /** Remembers the words that say what the next value is. Only the last place of each is kept: the nearest one decides. */
-import { isAlphanumeric, isLetter, isLower, isUpper } from './characters.ts';
+import { isAlphanumeric, isDigit, isLetter, isLower, isUpper } from './characters.ts';
 import type { ContextName } from './run.ts';
 
 const words: Readonly<Record<ContextName, string>> = {
@@ -32,6 +32,7 @@ const words: Readonly<Record<ContextName, string>> = {
 };
 
 const names = Object.keys(words) as ContextName[];
+const indexOf = new Map(names.map((name, index) => [name, index]));
 /** Contexts of a word, as indices into `names`. */
 const contextsOf = new Map<string, readonly number[]>();
 names.forEach((name, index) => {
@@ -56,16 +57,23 @@ export class RunContext {
         !(isLower(token.charCodeAt(end - 1)) && isUpper(token.charCodeAt(end)))
       )
         end += 1;
-      if (end - index <= longestWord) this.#noteWord(token.slice(index, end).toLowerCase(), start + end);
+      // None of the words begins with a digit.
+      if (end - index <= longestWord && !isDigit(token.charCodeAt(index)))
+        this.#noteWord(token.slice(index, end).toLowerCase(), start + end);
       index = end - 1;
     }
   }
 
   /** Whether the word ended at most `distance` characters before `index`. */
   has(name: ContextName, index: number, distance: number): boolean {
-    const which = names.indexOf(name);
+    const which = indexOf.get(name) ?? 0;
     const isNear = (end: number) => end <= index && index - end <= distance;
     return isNear(this.#last[which] ?? never) || isNear(this.#previous[which] ?? never);
+  }
+
+  /** Whether the word ended at `index` or after it. */
+  hasSince(name: ContextName, index: number): boolean {
+    return (this.#last[indexOf.get(name) ?? 0] ?? never) >= index;
   }
 
   #noteWord(word: string, end: number): void {

@@ -11,15 +11,19 @@ import type { PiiKind, SecretKind } from '../span.ts';
 import type { FoldedText } from '../text/folded-text.ts';
 import { isDigit, isLetter, isUpper } from './characters.ts';
 import { birthContextDistance, monthOf } from './dates-of-birth.ts';
-import type { Recogniser, Run } from './run.ts';
+import type { Recogniser, ReportMatch, Run } from './run.ts';
 import { RunContext } from './run-context.ts';
+import { readTraits } from './run-traits.ts';
 
 /** Folded characters. No match of a recogniser but a key, a token or an encoded blob is longer than half of it. */
 export const windowLength = 512;
 const half = windowLength / 2;
+/** "a::1" is the shortest value that a recogniser takes. */
+const shortestMatch = 4;
 const longestGap = 3;
 /** An IBAN with a space after every fourth character; nothing else that may have spaces is longer. */
 const longestJoinable = 34;
+const mostAnswers = 256;
 
 /** What a tracker tells: a match at indices of the folded text, or that the match which was left open ends. */
 export interface RunListener {
@@ -47,6 +51,7 @@ export class RunTracker {
   readonly #recognisers: readonly Recogniser[];
   readonly #listener: RunListener;
   readonly #context = new RunContext();
+  readonly #answers = new Map<string, boolean>();
   #state: State = 'idle';
   /** Where the window that has not been scanned begins. */
   #start = 0;
@@ -149,7 +154,6 @@ export class RunTracker {
   #spacingAfter(word: string, end: number): 'digits' | 'iban' | 'birth' | undefined {
     const first = word.charCodeAt(0);
     if (word.length > longestJoinable) return undefined;
-    const isBirth = this.#context.has('birth', this.#wordStart, birthContextDistance);
     if (
       this.#wordStart === this.#start &&
       isUpper(first) &&
@@ -159,7 +163,7 @@ export class RunTracker {
       return 'iban';
     }
     if (this.#spacing === 'iban' && this.#start < this.#wordStart) return end - this.#start <= longestJoinable + 8 ? 'iban' : undefined;
-    if (isBirth && (isDigit(first) || monthOf(word) > 0)) return 'birth';
+    if (this.#context.has('birth', this.#wordStart, birthContextDistance) && (isDigit(first) || monthOf(word) > 0)) return 'birth';
     for (let index = 0; index < word.length; index += 1) {
       const code = word.charCodeAt(index);
       if (!isDigit(code) && code !== plus && code !== 45 && code !== 46 && code !== 47) return undefined;
@@ -185,27 +189,30 @@ export class RunTracker {
 
   #scan(end: number, isOver: boolean): void {
     const start = this.#start;
-    if (end <= start || (this.#isPlain && end - start < 20)) return;
+    if (end - start < shortestMatch || (this.#isPlain && end - start < 20)) return;
     const text = this.#text.slice(start, end);
     const run: Run = {
       text,
+      traits: readTraits(text),
       before: this.#text.at(start - 1),
       isOver,
       hasContext: (name, offset, distance) => this.#context.has(name, start + offset, distance),
+      mayHaveContext: (name, distance) => this.#context.hasSince(name, start - distance),
+      answers: this.#answers,
     };
+    if (this.#answers.size > mostAnswers) this.#answers.clear();
     const taken: { start: number; end: number }[] = [];
-    for (const recognise of this.#recognisers) {
-      recognise(run, (kind, from, to, rule) => {
-        if (taken.some((other) => from < other.end && other.start < to)) return;
-        taken.push({ start: from, end: to });
-        if (!isOver && from >= half) return;
-        if (start + from < this.#decidedUntil) return;
-        if (isOver || to < text.length) this.#listener.found(kind, rule, start + from, start + to);
-        else if (this.#state !== 'swallowing') {
-          this.#state = 'swallowing';
-          this.#listener.opened(kind, rule, start + from);
-        }
-      });
-    }
+    const report: ReportMatch = (kind, from, to, rule) => {
+      if (taken.some((other) => from < other.end && other.start < to)) return;
+      taken.push({ start: from, end: to });
+      if (!isOver && from >= half) return;
+      if (start + from < this.#decidedUntil) return;
+      if (isOver || to < text.length) this.#listener.found(kind, rule, start + from, start + to);
+      else if (this.#state !== 'swallowing') {
+        this.#state = 'swallowing';
+        this.#listener.opened(kind, rule, start + from);
+      }
+    };
+    for (const recognise of this.#recognisers) recognise(run, report);
   }
 }

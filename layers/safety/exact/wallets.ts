@@ -4,6 +4,8 @@ import { codeBefore, type ReportMatch, type Run } from './run.ts';
 
 const base58Alphabet = '123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz';
 const bech32Alphabet = 'qpzry9x8gf2tvdw0s3jn54khce6mua7l';
+/** Of bech32: a prefix of two characters, the separator, and a checksum of six. Base58check has 26. */
+const shortestAddress = 14;
 /** Version byte of a base58check address to its chain. */
 const versions: ReadonlyMap<number, string> = new Map([
   [0x00, 'bitcoin'],
@@ -18,6 +20,7 @@ const versions: ReadonlyMap<number, string> = new Map([
 /** Addresses of crypto wallets: base58check, bech32 (BIP 173, BIP 350), and Ethereum's 40 hexadecimal digits. */
 export function recogniseWallets(run: Run, report: ReportMatch): void {
   const { text } = run;
+  if (run.traits.longestWord < shortestAddress) return;
   for (let start = 0; start < text.length; start += 1) {
     if (!isAlphanumeric(text.charCodeAt(start))) continue;
     const end = endOf(text, start, isAlphanumeric);
@@ -33,7 +36,7 @@ export function recogniseWallets(run: Run, report: ReportMatch): void {
 function chainOf(word: string): string | undefined {
   if (word.length === 42 && word.startsWith('0x') && endOf(word, 2, isHex) === 42) return 'ethereum';
   const lower = word.toLowerCase();
-  if (word.length >= 14 && word.length <= 90 && (lower === word || word.toUpperCase() === word)) {
+  if (word.length >= shortestAddress && word.length <= 90 && (lower === word || word.toUpperCase() === word)) {
     if ((lower.startsWith('bc1') || lower.startsWith('ltc1') || lower.startsWith('tb1')) && passesBech32(lower))
       return lower.startsWith('l') ? 'litecoin' : 'bitcoin';
   }

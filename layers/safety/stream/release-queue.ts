@@ -20,8 +20,9 @@ export class ReleaseQueue {
   #start = 0;
   /** Where the pieces that have been replaced end. */
   #replacedUntil = 0;
-  /** Ordered by their start. */
-  readonly #pieces: Piece[] = [];
+  /** Ordered by their start. Those before `#next` have been replaced: an array that is shifted for each of thousands takes quadratic time. */
+  #pieces: Piece[] = [];
+  #next = 0;
 
   /** Offset of the first unit that is not released yet. */
   get releasedUntil(): number {
@@ -50,7 +51,7 @@ export class ReleaseQueue {
   /** Releases the text before `until`. A piece that reaches beyond it waits whole, unless it may be shown before it ends. */
   release(until: number): string {
     let released = '';
-    for (let first = this.#pieces[0]; first !== undefined; first = this.#pieces[0]) {
+    for (let first = this.#pieces[this.#next]; first !== undefined; first = this.#pieces[this.#next]) {
       const isReady = first.isEager ? first.start < until : first.end <= until;
       if (!isReady) return released + this.#take(Math.min(until, first.start));
       released += this.#take(first.start);
@@ -59,14 +60,16 @@ export class ReleaseQueue {
       this.#replacedUntil = Math.max(this.#replacedUntil, Math.min(first.end, until));
       this.#skip(this.#replacedUntil);
       if (first.end > until) return released;
-      this.#pieces.shift();
+      this.#next += 1;
     }
+    this.#pieces = [];
+    this.#next = 0;
     return released + this.#take(until);
   }
 
   #insert(piece: Piece): void {
     let index = this.#pieces.length;
-    while (index > 0 && (this.#pieces[index - 1]?.start ?? 0) > piece.start) index -= 1;
+    while (index > this.#next && (this.#pieces[index - 1]?.start ?? 0) > piece.start) index -= 1;
     this.#pieces.splice(index, 0, piece);
   }
 

@@ -7,11 +7,16 @@ import { foldCodePoint } from './fold-code-point.ts';
 
 /** Arguments of one call of `String.fromCharCode`. */
 const sliceStep = 4096;
+const firstCapacity = 256;
 
 export class FoldedText {
-  #codes: number[] = [];
-  #rawStarts: number[] = [];
-  #rawEnds: number[] = [];
+  #codes = new Int32Array(firstCapacity);
+  /** The codes as one UTF-16 unit each. */
+  #units = new Uint16Array(firstCapacity);
+  #rawStarts = new Float64Array(firstCapacity);
+  #rawEnds = new Float64Array(firstCapacity);
+  /** Codes that are kept. */
+  #count = 0;
   /** Index of the first code that is still kept. */
   #first = 0;
   #rawLength = 0;
@@ -19,7 +24,7 @@ export class FoldedText {
 
   /** Index after the last folded code. */
   get length(): number {
-    return this.#first + this.#codes.length;
+    return this.#first + this.#count;
   }
 
   /** Raw code units that have been folded. Does not count a high surrogate that waits. */
@@ -29,34 +34,34 @@ export class FoldedText {
 
   /** Folded code point at an index that has not been forgotten; -1 outside of the text. */
   at(index: number): number {
-    return this.#codes[index - this.#first] ?? -1;
+    const place = index - this.#first;
+    return place < this.#count ? (this.#codes[place] ?? -1) : -1;
   }
 
   rawStart(index: number): number {
-    return this.#rawStarts[index - this.#first] ?? this.#rawLength;
+    const place = index - this.#first;
+    return place < this.#count ? (this.#rawStarts[place] ?? this.#rawLength) : this.#rawLength;
   }
 
   rawEnd(index: number): number {
-    return this.#rawEnds[index - this.#first] ?? this.#rawLength;
+    const place = index - this.#first;
+    return place < this.#count ? (this.#rawEnds[place] ?? this.#rawLength) : this.#rawLength;
   }
 
   /** Folded codes `from` to `to` as a string of one code unit each: what lies beyond the BMP becomes U+FFFD, so that indices agree. */
   slice(from: number, to: number): string {
     let text = '';
-    for (let start = from; start < to; start += sliceStep) {
-      const codes = this.#codes.slice(start - this.#first, Math.min(start + sliceStep, to) - this.#first);
-      text += String.fromCharCode(...codes.map((code) => (code > 0xffff ? 0xfffd : code)));
-    }
+    const end = Math.min(to - this.#first, this.#count);
+    for (let start = from - this.#first; start < end; start += sliceStep)
+      text += Reflect.apply(String.fromCharCode, undefined, this.#units.subarray(start, Math.min(start + sliceStep, end)));
     return text;
   }
 
   /** Adds one UTF-16 code unit. */
   push(unit: number): void {
     if (unit < 0x80 && this.#highSurrogate === 0) {
-      this.#codes.push(unit);
-      this.#rawStarts.push(this.#rawLength);
       this.#rawLength += 1;
-      this.#rawEnds.push(this.#rawLength);
+      this.#add(unit, this.#rawLength - 1);
       return;
     }
     const high = this.#highSurrogate;
@@ -80,11 +85,10 @@ export class FoldedText {
 
   /** Drops what lies before `index`, now and then. */
   forget(index: number): void {
-    const count = index - this.#first;
-    if (count < 4096) return;
-    this.#codes = this.#codes.slice(count);
-    this.#rawStarts = this.#rawStarts.slice(count);
-    this.#rawEnds = this.#rawEnds.slice(count);
+    const dropped = index - this.#first;
+    if (dropped < 4096) return;
+    for (const column of [this.#codes, this.#units, this.#rawStarts, this.#rawEnds]) column.copyWithin(0, dropped, this.#count);
+    this.#count -= dropped;
     this.#first = index;
   }
 
@@ -92,11 +96,28 @@ export class FoldedText {
     const start = this.#rawLength;
     this.#rawLength += units;
     const folded = foldCodePoint(codePoint);
-    if (folded.length === 0 && this.#rawEnds.length > 0) this.#rawEnds[this.#rawEnds.length - 1] = this.#rawLength;
-    for (const code of folded) {
-      this.#codes.push(code);
-      this.#rawStarts.push(start);
-      this.#rawEnds.push(this.#rawLength);
-    }
+    if (folded.length === 0 && this.#count > 0) this.#rawEnds[this.#count - 1] = this.#rawLength;
+    for (const code of folded) this.#add(code, start);
+  }
+
+  /** A code that stands for the raw units from `start` to the last one. */
+  #add(code: number, start: number): void {
+    if (this.#count === this.#codes.length) this.#grow();
+    this.#codes[this.#count] = code;
+    this.#units[this.#count] = code > 0xffff ? 0xfffd : code;
+    this.#rawStarts[this.#count] = start;
+    this.#rawEnds[this.#count] = this.#rawLength;
+    this.#count += 1;
+  }
+
+  #grow(): void {
+    const capacity = this.#codes.length * 2;
+    const [codes, units] = [new Int32Array(capacity), new Uint16Array(capacity)];
+    const [rawStarts, rawEnds] = [new Float64Array(capacity), new Float64Array(capacity)];
+    codes.set(this.#codes);
+    units.set(this.#units);
+    rawStarts.set(this.#rawStarts);
+    rawEnds.set(this.#rawEnds);
+    [this.#codes, this.#units, this.#rawStarts, this.#rawEnds] = [codes, units, rawStarts, rawEnds];
   }
 }
