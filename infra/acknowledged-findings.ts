@@ -66,6 +66,11 @@ const ACKNOWLEDGED: readonly Acknowledged[] = [
     reason: 'SageMaker names the answers of asynchronous endpoints itself',
   },
   {
+    at: ['jobs', 'Role/DefaultPolicy'],
+    rules: ['IAM5[Resource::<Logs6819BB44.Arn>:*]'],
+    reason: "Lambda names the streams of the function's own log group",
+  },
+  {
     at: ['gateway', 'Role/DefaultPolicy'],
     rules: ['IAM5[Resource::<Logs6819BB44.Arn>:*]'],
     reason: "Lambda names the streams of the function's own log group",

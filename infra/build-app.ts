@@ -10,6 +10,7 @@ import { DataStack } from './stacks/data-stack.ts';
 import { EdgeStack } from './stacks/edge-stack.ts';
 import { GatewayStack } from './stacks/gateway-stack.ts';
 import { InferenceStack } from './stacks/inference-stack.ts';
+import { JobsStack } from './stacks/jobs-stack.ts';
 import { OperationsStack } from './stacks/operations-stack.ts';
 import { WeightsStack } from './stacks/weights-stack.ts';
 
@@ -43,11 +44,13 @@ export function buildApp(
       key: weights.key,
       digests: settings.containerDigests ?? {},
     });
+    const jobs = new JobsStack(app, `${name}-jobs-${region}`, { ...place(region), settings, endpoints, bundlesFolder });
     const gateway = new GatewayStack(app, gatewayStackName(settings, region), { ...place(region), settings, endpoints, bundlesFolder });
     const operations = new OperationsStack(app, `${name}-operations-${region}`, { ...place(region), settings, endpoints });
     inference.addStackDependency(weights);
-    gateway.addStackDependency(data);
-    gateway.addStackDependency(inference);
+    jobs.addStackDependency(data);
+    jobs.addStackDependency(inference);
+    gateway.addStackDependency(jobs);
     operations.addStackDependency(gateway);
     edge.addStackDependency(gateway);
   }

@@ -20,6 +20,16 @@ export function gatewayName({ name }: Settings): string {
   return `${name}-gateway`;
 }
 
+/** The queue of background work, and the function that works on it. */
+export function jobsName({ name }: Settings): string {
+  return `${name}-jobs`;
+}
+
+/** Where jobs go that were tried in vain. */
+export function failedJobsName({ name }: Settings): string {
+  return `${name}-jobs-failed`;
+}
+
 /** The alias that answers callers. */
 export const LIVE = 'live';
 

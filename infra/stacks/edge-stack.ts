@@ -17,9 +17,11 @@ import {
 } from 'aws-cdk-lib/aws-cloudfront';
 import { HttpOrigin } from 'aws-cdk-lib/aws-cloudfront-origins';
 import { Alarm, ComparisonOperator, Metric, Stats, TreatMissingData } from 'aws-cdk-lib/aws-cloudwatch';
+import { SnsAction } from 'aws-cdk-lib/aws-cloudwatch-actions';
 import { CfnHealthCheck } from 'aws-cdk-lib/aws-route53';
 import type { Construct } from 'constructs';
 import { profileOf, type Settings } from '../config.ts';
+import { createAlarmTopic } from '../constructs/alarm-topic.ts';
 import { createFirewall } from '../constructs/firewall.ts';
 import { chooseRegionCode } from '../edge/choose-region.ts';
 import { firstApiKeyName, GATEWAY_DOMAIN_OUTPUT, gatewayStackName, originSecretName } from '../names.ts';
@@ -63,7 +65,7 @@ export class EdgeStack extends Stack {
       },
     });
     const host = domain?.name ?? distribution.distributionDomainName;
-    if (probe) this.#probe(host);
+    if (probe) this.#probe(host, settings);
     new CfnOutput(this, 'BaseUrl', { value: `https://${host}/v1`, description: 'baseURL of an OpenAI client' });
     new CfnOutput(this, 'CdnName', { value: distribution.distributionDomainName, description: 'Target of the public name in your DNS' });
     new CfnOutput(this, 'FirstApiKey', {
@@ -89,7 +91,7 @@ export class EdgeStack extends Stack {
   }
 
   /** Route 53 calls the public name from several continents; its metric is in us-east-1. */
-  #probe(host: string): void {
+  #probe(host: string, settings: Settings): void {
     const check = new CfnHealthCheck(this, 'Probe', {
       healthCheckConfig: {
         type: 'HTTPS',
@@ -114,7 +116,7 @@ export class EdgeStack extends Stack {
       comparisonOperator: ComparisonOperator.LESS_THAN_THRESHOLD,
       evaluationPeriods: 3,
       treatMissingData: TreatMissingData.BREACHING,
-    });
+    }).addAlarmAction(new SnsAction(createAlarmTopic(this, settings)));
   }
 }
 

@@ -1,8 +1,8 @@
 import { join } from 'node:path';
-import { Arn, ArnFormat, CfnOutput, Duration, Fn, IgnoreMode, RemovalPolicy, Stack, type StackProps } from 'aws-cdk-lib';
+import { Arn, ArnFormat, CfnOutput, Duration, Fn, RemovalPolicy, Stack, type StackProps } from 'aws-cdk-lib';
 import { Alarm, Stats, TreatMissingData } from 'aws-cdk-lib/aws-cloudwatch';
 import { LambdaDeploymentConfig, LambdaDeploymentGroup } from 'aws-cdk-lib/aws-codedeploy';
-import { PolicyStatement, Role, ServicePrincipal } from 'aws-cdk-lib/aws-iam';
+import type { Role } from 'aws-cdk-lib/aws-iam';
 import {
   type Alias,
   Architecture,
@@ -10,7 +10,6 @@ import {
   Function as EventFunction,
   FunctionUrlAuthType,
   InvokeMode,
-  LayerVersion,
   LoggingFormat,
   Runtime,
   WebFunction,
@@ -21,9 +20,10 @@ import {
 import { LogGroup } from 'aws-cdk-lib/aws-logs';
 import type { Construct } from 'constructs';
 import { profileOf, type Settings } from '../config.ts';
-import { componentNames, type EndpointPlan } from '../endpoint-plan.ts';
-import { firstApiKeyName, GATEWAY_DOMAIN_OUTPUT, gatewayName, LIVE, originSecretName, tableName } from '../names.ts';
-import { projectPath } from '../project-path.ts';
+import { createModelFilesLayer, MODEL_FILES_ENVIRONMENT } from '../constructs/model-files-layer.ts';
+import { allow, createPipelineRole, endpointArns } from '../constructs/pipeline-role.ts';
+import type { EndpointPlan } from '../endpoint-plan.ts';
+import { firstApiKeyName, GATEWAY_DOMAIN_OUTPUT, gatewayName, jobsName, LIVE, originSecretName, tableName } from '../names.ts';
 
 export interface GatewayStackProps extends StackProps {
   readonly settings: Settings;
@@ -54,6 +54,7 @@ export class GatewayStack extends Stack {
       PENSTOCK_TABLE: tableName(settings),
       PENSTOCK_ORIGIN_SECRET_ARN: this.#secretArn(originSecretName(settings)),
       PENSTOCK_API_KEY_ARN: this.#secretArn(firstApiKeyName(settings)),
+      PENSTOCK_JOBS_QUEUE: `https://sqs.${this.region}.${this.urlSuffix}/${this.account}/${jobsName(settings)}`,
     };
     const parts: GatewayParts = { settings, role, logs, environment, bundlesFolder };
     const domain = settings.gateway === 'web' ? this.#createWebFunction(parts) : this.#createEventFunction(parts);
@@ -72,15 +73,11 @@ export class GatewayStack extends Stack {
       timeout: TIMEOUT,
       handler: 'index.handler',
       code: Code.fromAsset(join(bundlesFolder, 'event-function')),
-      layers: [this.#createTokenizerLayer()],
+      layers: [createModelFilesLayer(this)],
       role,
       logGroup: logs,
       loggingFormat: LoggingFormat.JSON,
-      environment: {
-        PENSTOCK_TOKENIZERS: '/opt/tokenizers',
-        PENSTOCK_SAFETY_WEIGHTS: '/opt/safety/weights/linear-heads.bin',
-        ...environment,
-      },
+      environment: { ...MODEL_FILES_ENVIRONMENT, ...environment },
     });
     const live = gateway.addAlias(LIVE, provisionedConcurrency === 0 ? {} : { provisionedConcurrentExecutions: provisionedConcurrency });
     const { url } = live.addFunctionUrl({ authType: FunctionUrlAuthType.NONE, invokeMode: InvokeMode.RESPONSE_STREAM });
@@ -105,34 +102,16 @@ export class GatewayStack extends Stack {
     return gateway.endpoint.domainName;
   }
 
-  #createTokenizerLayer(): LayerVersion {
-    return new LayerVersion(this, 'Tokenizers', {
-      description: 'Compiled vocabularies and chat templates',
-      code: Code.fromAsset(projectPath('models'), {
-        exclude: ['*', '!tokenizers', '!tokenizers/**', '!safety', 'safety/*', '!safety/weights', '!safety/weights/**'],
-        ignoreMode: IgnoreMode.GIT,
-      }),
-      compatibleArchitectures: [Architecture.ARM_64],
-    });
-  }
-
-  /** Exactly what the function calls: `test/infra/least-privilege.test.ts` compares it with the calls that it makes. */
   #createRole(settings: Settings, endpoints: readonly EndpointPlan[], logs: LogGroup): Role {
-    const role = new Role(this, 'Role', {
-      description: 'Penstock gateway: its endpoints, its table, its secrets, its log',
-      assumedBy: new ServicePrincipal('lambda.amazonaws.com'),
-    });
-    const allow = (actions: string[], resources: string[]) => role.addToPolicy(new PolicyStatement({ actions, resources }));
-    allow(['sagemaker:InvokeEndpoint', 'sagemaker:InvokeEndpointWithResponseStream'], this.#endpointArns(endpoints));
+    const description = 'Penstock gateway: its endpoints, its table, its secrets, its log';
+    const role = createPipelineRole(this, { description, tableName: tableName(settings), logs });
+    allow(role, ['sagemaker:InvokeEndpoint', 'sagemaker:InvokeEndpointWithResponseStream'], endpointArns(this, endpoints));
     allow(
-      ['GetItem', 'PutItem', 'UpdateItem', 'DeleteItem', 'Query'].map((action) => `dynamodb:${action}`),
-      [this.formatArn({ service: 'dynamodb', resource: 'table', resourceName: tableName(settings) })],
-    );
-    allow(
+      role,
       ['secretsmanager:GetSecretValue'],
       [originSecretName(settings), firstApiKeyName(settings)].map((name) => `${this.#secretArn(name)}-??????`),
     );
-    allow(['logs:CreateLogStream', 'logs:PutLogEvents'], [`${logs.logGroupArn}:*`]);
+    allow(role, ['sqs:SendMessage'], [this.formatArn({ service: 'sqs', resource: jobsName(settings) })]);
     return role;
   }
 
@@ -142,15 +121,6 @@ export class GatewayStack extends Stack {
       { service: 'secretsmanager', resource: 'secret', resourceName: name, arnFormat: ArnFormat.COLON_RESOURCE_NAME },
       this,
     );
-  }
-
-  /** Exactly the endpoints and components that the catalog routes to. */
-  #endpointArns(endpoints: readonly EndpointPlan[]): string[] {
-    const arn = (resource: string, resourceName: string) => this.formatArn({ service: 'sagemaker', resource, resourceName });
-    return endpoints.flatMap((plan) => [
-      arn('endpoint', plan.name),
-      ...componentNames(plan).map((name) => arn('inference-component', name)),
-    ]);
   }
 
   /** A tenth of the calls for five minutes; an error of the new version takes it back. */

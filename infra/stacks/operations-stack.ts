@@ -13,12 +13,12 @@ import {
   TreatMissingData,
 } from 'aws-cdk-lib/aws-cloudwatch';
 import { SnsAction } from 'aws-cdk-lib/aws-cloudwatch-actions';
-import { Topic } from 'aws-cdk-lib/aws-sns';
-import { EmailSubscription } from 'aws-cdk-lib/aws-sns-subscriptions';
+import type { Topic } from 'aws-cdk-lib/aws-sns';
 import type { Construct } from 'constructs';
 import type { Settings } from '../config.ts';
+import { createAlarmTopic } from '../constructs/alarm-topic.ts';
 import type { EndpointPlan } from '../endpoint-plan.ts';
-import { gatewayName, LIVE, tableName } from '../names.ts';
+import { failedJobsName, gatewayName, jobsName, LIVE, tableName } from '../names.ts';
 
 export interface OperationsStackProps extends StackProps {
   readonly settings: Settings;
@@ -46,10 +46,10 @@ export class OperationsStack extends Stack {
     const { settings, endpoints: _, ...stackProps } = props;
     super(scope, id, { ...stackProps, description: 'Penstock: dashboard, alarms and budget' });
     this.#props = props;
-    this.#topic = new Topic(this, 'Alarms', { displayName: `Penstock ${settings.name}`, enforceSSL: true });
-    if (settings.alarmEmail !== undefined) this.#topic.addSubscription(new EmailSubscription(settings.alarmEmail));
+    this.#topic = createAlarmTopic(this, settings);
     this.#alarmOnBurns();
     this.#alarmOnDependencies();
+    this.#alarmOnJobs();
     this.#createDashboard();
     if (this.region === settings.regions[0]) this.#createBudget();
   }
@@ -112,6 +112,22 @@ export class OperationsStack extends Stack {
         this.#alarm(`NoCopyComes-${name}`, `Requests for ${name} have found no copy for 20 minutes`, refused, 1, 20);
       }
     }
+  }
+
+  #alarmOnJobs(): void {
+    const { settings } = this.#props;
+    const metric = (QueueName: string, metricName: string) =>
+      new Metric({
+        namespace: 'AWS/SQS',
+        metricName,
+        dimensionsMap: { QueueName },
+        statistic: Stats.MAXIMUM,
+        period: Duration.minutes(5),
+      });
+    const failed = metric(failedJobsName(settings), 'ApproximateNumberOfMessagesVisible');
+    this.#alarm('JobsFailed', 'Background responses were tried in vain', failed, 1, 1);
+    const age = metric(jobsName(settings), 'ApproximateAgeOfOldestMessage');
+    this.#alarm('JobsWait', 'Background responses wait for more than half an hour', age, Duration.minutes(30).toSeconds(), 1);
   }
 
   #alarm(id: string, what: string, metric: IMetric, threshold: number, evaluationPeriods: number): void {

@@ -17,10 +17,11 @@ import { type Moto, startMoto } from '../support/moto.ts';
 import { type RunningFunction, runLambdaFunction } from '../support/run-lambda-function.ts';
 import { startTestRuntime, TEST_CREDENTIALS, TEST_REGION, type TestRuntime } from '../support/sagemaker-runtime.ts';
 import { replay, type ScriptedContainer, startScriptedContainer } from '../support/scripted-container.ts';
-import { loadRecording } from '../support/vllm-recordings.ts';
+import { createTestQueue, type TestQueue } from '../support/sqs.ts';
+import { loadRecording, recordedChoices } from '../support/vllm-recordings.ts';
 
 /**
- * The calls that the deployed bundle makes, against the policy that is deployed with it. DynamoDB and Secrets Manager are moto's; what
+ * The calls that the deployed bundles make, against the policies that are deployed with them. DynamoDB, SQS and Secrets Manager are moto's; what
  * SageMaker answers is recorded. The environment is the template's own.
  */
 const KEY = 'sk-of-the-first-api-key';
@@ -31,40 +32,63 @@ let folder: string;
 let moto: Moto;
 let runtime: TestRuntime;
 let container: ScriptedContainer;
-let recorder: CallRecorder;
-let running: RunningFunction;
-let statements: PolicyStatement[];
+let queue: TestQueue;
+const functions: RunningFunction[] = [];
+let gateway: Deployed;
+let jobs: Deployed;
+
+/** A function of the stacks, running, with the calls that it makes and those that its role allows. */
+interface Deployed {
+  readonly running: RunningFunction;
+  readonly recorder: CallRecorder;
+  readonly statements: readonly PolicyStatement[];
+}
 
 beforeAll(async () => {
   const { default: file } = await import(projectPath('cdk.json'), { with: { type: 'json' } });
   const app = new App({ context: { ...file.context, penstock: { ...file.context.penstock, regions: [TEST_REGION] } } });
   folder = await mkdtemp(join(tmpdir(), 'penstock-least-privilege-'));
-  await bundleFunction('event-function', join(folder, 'event-function'));
+  for (const name of ['event-function', 'jobs-function'] as const) await bundleFunction(name, join(folder, name));
   buildApp(
     app,
     loadSettings((key) => app.node.tryGetContext(key)),
     catalog,
     folder,
   );
-  const template = Template.fromStack(app.node.findChild(`penstock-gateway-${TEST_REGION}`) as Stack); // the only child of this name
-  const [policy] = Object.values(template.findResources('AWS::IAM::Policy'));
-  // Lambda itself writes the function's log with this role.
-  const all: PolicyStatement[] = policy?.['Properties']?.PolicyDocument.Statement ?? [];
-  statements = all.filter(({ Action }) => !String(Action).includes('logs:'));
-  const [lambda] = Object.values(template.findResources('AWS::Lambda::Function'));
-  const variables: Record<string, unknown> = lambda?.['Properties']?.Environment.Variables ?? {};
-  const environment = Object.fromEntries(Object.entries(variables).map(([name, value]) => [name, arnOf(value)]));
-
   [moto, container] = await Promise.all([startMoto(), startScriptedContainer()]);
   await moto.createTable('penstock');
+  queue = await createTestQueue(moto.client, 'penstock-jobs');
   const secrets = new SecretsManagerClient(moto.client);
   await secrets.send(new CreateSecretCommand({ Name: 'penstock/origin', SecretString: ORIGIN_SECRET }));
   await secrets.send(new CreateSecretCommand({ Name: 'penstock/first-api-key', SecretString: KEY }));
   runtime = await startTestRuntime({
     endpoints: { 'penstock-gpt': { inferenceComponents: { [MODEL]: { containers: [container.url] } } } },
   });
-  recorder = await recordAwsCalls({ sagemaker: runtime.url, '*': String(moto.client.endpoint) });
-  running = await runLambdaFunction(join(folder, 'event-function'), {
+  gateway = await start(app, 'gateway', 'event-function');
+  jobs = await start(app, 'jobs', 'jobs-function');
+  await callEverything();
+  await makeBackgroundResponses();
+});
+
+afterAll(async () => {
+  for (const running of functions) await running.stop();
+  moto?.stop();
+  for (const each of [gateway?.recorder, jobs?.recorder, runtime, container]) await each?.[Symbol.asyncDispose]();
+  await rm(folder, { recursive: true, force: true });
+});
+
+/** Runs a stack's function under the environment that its template gives it. */
+async function start(app: App, stack: string, bundle: string): Promise<Deployed> {
+  const template = Template.fromStack(app.node.findChild(`penstock-${stack}-${TEST_REGION}`) as Stack); // the only child of this name
+  const [policy] = Object.values(template.findResources('AWS::IAM::Policy'));
+  const all: PolicyStatement[] = policy?.['Properties']?.PolicyDocument.Statement ?? [];
+  // With this role Lambda itself writes the function's log, and takes messages from its queue.
+  const statements = all.filter(({ Action }) => !/logs:|sqs:ReceiveMessage/.test(String(Action)));
+  const [lambda] = Object.values(template.findResources('AWS::Lambda::Function'));
+  const variables: Record<string, unknown> = lambda?.['Properties']?.Environment.Variables ?? {};
+  const environment = Object.fromEntries(Object.entries(variables).map(([name, value]) => [name, textOf(value)]));
+  const recorder = await recordAwsCalls({ sagemaker: runtime.url, '*': String(moto.client.endpoint) });
+  const running = await runLambdaFunction(join(folder, bundle), {
     ...environment,
     AWS_REGION: TEST_REGION,
     AWS_ACCESS_KEY_ID: TEST_CREDENTIALS.accessKeyId,
@@ -73,24 +97,19 @@ beforeAll(async () => {
     PENSTOCK_TOKENIZERS: projectPath('models/tokenizers'),
     PENSTOCK_SAFETY_WEIGHTS: projectPath('models/safety/weights/linear-heads.bin'),
   });
-  await callEverything();
-});
+  functions.push(running);
+  return { running, recorder, statements };
+}
 
-afterAll(async () => {
-  await running?.stop();
-  moto?.stop();
-  for (const each of [recorder, runtime, container]) await each?.[Symbol.asyncDispose]();
-  await rm(folder, { recursive: true, force: true });
-});
-
-/** The partition is the only reference in an ARN of the template; the account is moto's. */
-function arnOf(value: unknown): string {
+/** Texts of the template refer to the partition and the domain of AWS alone; the account is moto's. */
+function textOf(value: unknown): string {
   if (typeof value === 'string') return value;
   const parts = (value as { 'Fn::Join': [string, unknown[]] })['Fn::Join'][1]; // CloudFormation's own form
+  const known = (part: unknown) => (JSON.stringify(part).includes('URLSuffix') ? 'amazonaws.com' : 'aws');
   return parts
-    .map((part) => (typeof part === 'string' ? part : 'aws'))
+    .map((part) => (typeof part === 'string' ? part : known(part)))
     .join('')
-    .replace(':111111111111:', ':123456789012:');
+    .replace('111111111111', '123456789012');
 }
 
 async function call(method: string, path: string, body?: object, headers: Record<string, string> = {}, status = 200): Promise<string> {
@@ -98,9 +117,9 @@ async function call(method: string, path: string, body?: object, headers: Record
     headers: { authorization: `Bearer ${KEY}`, 'x-penstock-origin': ORIGIN_SECRET, 'content-type': 'application/json', ...headers },
     ...(body === undefined ? {} : { body: JSON.stringify(body) }),
   });
-  const invocation = await running.api.invoke(event).end();
+  const invocation = await gateway.running.api.invoke(event).end();
   if (Math.floor(invocation.prelude.statusCode / 100) !== Math.floor(status / 100))
-    throw new Error(`${method} ${path}: ${invocation.body.slice(0, 300)}`);
+    throw new Error(`${method} ${path}: ${invocation.body.slice(0, 300)}\n${gateway.running.log().slice(-2000)}`);
   return invocation.body;
 }
 
@@ -126,12 +145,42 @@ async function callEverything(): Promise<void> {
   await call('POST', '/v1/classify', { model: MODEL, input: 'Hi', labels: ['greeting', 'farewell'] }, {}, 400);
 }
 
-describe('the role of the gateway', () => {
-  it('allows each call that the gateway makes, and nothing else', () => {
+/** Asked for in one function, made in another one, read in the first. */
+async function makeInBackground(
+  headers: Record<string, string> = {},
+): Promise<{ status: string; output: { content: { text: string }[] }[] }> {
+  const body = { model: MODEL, input: 'Hi', max_output_tokens: 16, background: true };
+  const queued = JSON.parse(await call('POST', '/v1/responses', body, headers));
+  expect(queued.status).toBe('queued');
+  const event = await queue.receiveEvent();
+  expect(event.Records).toHaveLength(1);
+  expect((await jobs.running.api.invoke(event).end()).result).toEqual({ batchItemFailures: [] });
+  return JSON.parse(await call('GET', `/v1/responses/${queued.id}`));
+}
+
+async function makeBackgroundResponses(): Promise<void> {
+  const recording = loadRecording('stream-length');
+  container.play(replay(recording));
+  const made = await makeInBackground();
+  expect(made.status).toBe('incomplete'); // the recording ends at its length
+  const text = recordedChoices(recording).map((choice) => choice.text);
+  expect(made.output[0]?.content[0]?.text).toBe(text.join(''));
+  // One that fails lets go of its key.
+  container.play(replay(loadRecording('error-validation')));
+  expect((await makeInBackground({ 'idempotency-key': 'two' })).status).toBe('failed');
+}
+
+describe.each([
+  ['gateway', () => gateway],
+  ['jobs', () => jobs],
+])('the role of the %s', (_, deployed) => {
+  it('allows each call that the function makes, and nothing else', () => {
+    const { recorder, statements } = deployed();
     expect(comparePolicy(recorder.calls, statements)).toEqual({ missing: [], unused: [] });
   });
 
   it('is found out when a permission is taken away', () => {
+    const { recorder, statements } = deployed();
     for (const [index, { Action }] of statements.entries()) {
       for (const action of [Action].flat()) {
         const fewer = statements.with(index, {
@@ -144,13 +193,16 @@ describe('the role of the gateway', () => {
   });
 
   it('is found out when anything is added', () => {
-    const [first, ...others] = statements as [PolicyStatement, ...PolicyStatement[]];
-    const unusedWith = (statement: PolicyStatement) => comparePolicy(recorder.calls, [statement, ...others]).unused;
-    expect(unusedWith({ ...first, Action: [...[first.Action].flat(), 'sagemaker:DeleteEndpoint'] })).toEqual(['sagemaker:DeleteEndpoint']);
-    expect(unusedWith({ ...first, Action: 'sagemaker:*' })).toEqual(['sagemaker:*']);
-    expect(unusedWith({ ...first, Resource: '*' })).toEqual(['*']);
-    expect(unusedWith({ ...first, Resource: [first.Resource, 'arn:aws:sagemaker:us-east-1:111111111111:endpoint/other'].flat() })).toEqual([
-      'endpoint/other',
+    const { recorder, statements } = deployed();
+    const at = statements.findIndex(({ Action }) => String(Action).includes('sagemaker:'));
+    const invoking = statements[at] as PolicyStatement;
+    const unusedWith = (statement: PolicyStatement) => comparePolicy(recorder.calls, statements.with(at, statement)).unused;
+    expect(unusedWith({ ...invoking, Action: [...[invoking.Action].flat(), 'sagemaker:DeleteEndpoint'] })).toEqual([
+      'sagemaker:DeleteEndpoint',
     ]);
+    expect(unusedWith({ ...invoking, Action: 'sagemaker:*' })).toEqual(['sagemaker:*']);
+    expect(unusedWith({ ...invoking, Resource: '*' })).toEqual(['*']);
+    const other = 'arn:aws:sagemaker:us-east-1:111111111111:endpoint/other';
+    expect(unusedWith({ ...invoking, Resource: [invoking.Resource, other].flat() })).toEqual(['endpoint/other']);
   });
 });

@@ -29,7 +29,7 @@ it('`npm run synth` makes every stack', async () => {
   expect(templates.sort()).toEqual([
     'penstock-data',
     'penstock-edge',
-    ...['gateway', 'inference', 'operations', 'weights'].flatMap((kind) =>
+    ...['gateway', 'inference', 'jobs', 'operations', 'weights'].flatMap((kind) =>
       ['eu-west-1', 'us-west-2'].map((region) => `penstock-${kind}-${region}`),
     ),
   ]);

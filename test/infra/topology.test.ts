@@ -167,10 +167,10 @@ Resources by stack. Written by \`test/infra/topology.test.ts\`, which fails when
 
 ## Profile demo, one region
 
-${inventory(demo, ['data', 'weights-eu-west-1', 'inference-eu-west-1', 'gateway-eu-west-1', 'operations-eu-west-1', 'edge'])}
+${inventory(demo, ['data', 'weights-eu-west-1', 'inference-eu-west-1', 'jobs-eu-west-1', 'gateway-eu-west-1', 'operations-eu-west-1', 'edge'])}
 ## Profile production, the first of two regions
 
-${inventory(production, ['data', 'weights-eu-west-1', 'inference-eu-west-1', 'gateway-eu-west-1', 'operations-eu-west-1', 'edge'])}`;
+${inventory(production, ['data', 'weights-eu-west-1', 'inference-eu-west-1', 'jobs-eu-west-1', 'gateway-eu-west-1', 'operations-eu-west-1', 'edge'])}`;
     await expect(page).toMatchFileSnapshot(projectPath('docs/inventory.md'));
   });
 

@@ -39,6 +39,11 @@ class Invocation {
     this.timeoutMs = timeoutMs;
   }
 
+  /** What a function returned that does not stream. */
+  get result(): unknown {
+    return JSON.parse(Buffer.concat(this.#chunks).toString());
+  }
+
   /** Everything after the prelude that has arrived so far. */
   get body(): string {
     const received = Buffer.concat(this.#chunks);

@@ -1,5 +1,5 @@
 /**
- * Lambda's Node runtime, as far as a streaming function sees it, as a process of its own: asks the Runtime API of
+ * Lambda's Node runtime, as far as a function sees it that streams or returns a value, as a process of its own: asks the Runtime API of
  * `AWS_LAMBDA_RUNTIME_API` for events and gives them to the handler that `_HANDLER` (`index.handler`) names in `LAMBDA_TASK_ROOT`.
  * Framing, facade and error path are those of aws-lambda-ric 4.0.2 (dist/stream): the prelude leaves with the first write, a failure is told
  * in the trailers, and nothing ever tells the function that a client has left.
@@ -12,6 +12,7 @@ const { AWS_LAMBDA_RUNTIME_API: api = '', _HANDLER: handlerName = '', LAMBDA_TAS
 const runtime = `http://${api}/2018-06-01/runtime`;
 const STREAMING = Symbol.for('aws.lambda.runtime.handler.streaming');
 
+type PlainHandler = (event: unknown, context: object) => Promise<unknown>;
 type StreamHandler = ((event: unknown, stream: ResponseStream, context: object) => Promise<void>) & { [STREAMING]?: string };
 
 /** `http.ClientRequest` with the two additions of Lambda's runtime. */
@@ -100,20 +101,33 @@ function describe(error: unknown): { errorType: string; errorMessage: string } {
     : { errorType: typeof error, errorMessage: String(error) };
 }
 
-async function loadHandler(): Promise<StreamHandler> {
+async function loadHandler(): Promise<StreamHandler | PlainHandler> {
   const [file = '', name = ''] = handlerName.split('.');
   const module: Record<string, unknown> = await import(pathToFileURL(join(root, `${file}.mjs`)).href);
-  const handler = module[name] as StreamHandler; // whatever a user's module exports; checked on the next line
-  if (typeof handler !== 'function' || handler[STREAMING] === undefined) throw new Error(`${handlerName} is not a streaming handler`);
-  return handler;
+  const handler = module[name];
+  if (typeof handler !== 'function') throw new Error(`${handlerName} is not a function`);
+  return handler as StreamHandler | PlainHandler; // which of the two it is, it says by a mark
 }
 
-async function serveOne(handler: StreamHandler): Promise<void> {
+function isStreaming(handler: StreamHandler | PlainHandler): handler is StreamHandler {
+  return STREAMING in handler;
+}
+
+async function serveOne(handler: StreamHandler | PlainHandler): Promise<void> {
   const next = await fetch(`${runtime}/invocation/next`);
   const requestId = next.headers.get('lambda-runtime-aws-request-id') ?? '';
   const deadline = Number(next.headers.get('lambda-runtime-deadline-ms'));
   const context = { awsRequestId: requestId, getRemainingTimeInMillis: () => deadline - Date.now() };
   const event: unknown = await next.json();
+  if (!isStreaming(handler)) {
+    const post = (path: string, body: unknown) =>
+      fetch(`${runtime}/invocation/${requestId}/${path}`, { method: 'POST', body: JSON.stringify(body) });
+    await handler(event, context).then(
+      (result) => post('response', result),
+      (error) => post('error', describe(error)),
+    );
+    return;
+  }
   const stream = new ResponseStream(requestId);
   try {
     await handler(event, stream, context);

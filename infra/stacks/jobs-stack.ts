@@ -1,0 +1,82 @@
+import { join } from 'node:path';
+import { Duration, RemovalPolicy, Stack, type StackProps } from 'aws-cdk-lib';
+import { Architecture, Code, Function as EventFunction, LoggingFormat, Runtime } from 'aws-cdk-lib/aws-lambda';
+import { SqsEventSource } from 'aws-cdk-lib/aws-lambda-event-sources';
+import { LogGroup } from 'aws-cdk-lib/aws-logs';
+import { Queue, QueueEncryption } from 'aws-cdk-lib/aws-sqs';
+import type { Construct } from 'constructs';
+import { profileOf, type Settings } from '../config.ts';
+import { createModelFilesLayer, MODEL_FILES_ENVIRONMENT } from '../constructs/model-files-layer.ts';
+import { allow, createPipelineRole, endpointArns } from '../constructs/pipeline-role.ts';
+import type { EndpointPlan } from '../endpoint-plan.ts';
+import { failedJobsName, jobsName, tableName } from '../names.ts';
+
+export interface JobsStackProps extends StackProps {
+  readonly settings: Settings;
+  readonly endpoints: readonly EndpointPlan[];
+  readonly bundlesFolder: string;
+}
+
+/** Lambda's longest: ten minutes for a model that starts, and as long as a short answer takes. */
+const TIMEOUT = Duration.minutes(15);
+const MAX_WAIT_SECONDS = 600;
+/** A job comes again when its function has certainly ended. */
+const VISIBILITY = Duration.seconds(TIMEOUT.toSeconds() + 60);
+/** Answers are waited for rather than computed, so one function makes several. */
+const JOBS_PER_FUNCTION = 5;
+const MOST_FUNCTIONS = 20;
+/** So often it is tried; then somebody has to look at it. */
+const TRIES = 3;
+
+/** What outlives a request: background responses, from a queue. A message is the name of a generation; what it says stays in the table. */
+export class JobsStack extends Stack {
+  constructor(scope: Construct, id: string, { settings, endpoints, bundlesFolder, ...props }: JobsStackProps) {
+    super(scope, id, { ...props, description: 'Penstock: answers that nobody waits for' });
+    const failed = new Queue(this, 'Failed', {
+      queueName: failedJobsName(settings),
+      encryption: QueueEncryption.SQS_MANAGED,
+      enforceSSL: true,
+      retentionPeriod: Duration.days(14),
+    });
+    const queue = new Queue(this, 'Queue', {
+      queueName: jobsName(settings),
+      encryption: QueueEncryption.SQS_MANAGED,
+      enforceSSL: true,
+      visibilityTimeout: VISIBILITY,
+      retentionPeriod: Duration.days(1), // as long as the answers' logs are kept
+      deadLetterQueue: { queue: failed, maxReceiveCount: TRIES },
+    });
+    const logs = new LogGroup(this, 'Logs', {
+      retention: profileOf(settings).logRetentionDays,
+      removalPolicy: RemovalPolicy.DESTROY,
+    });
+    const role = createPipelineRole(this, {
+      description: 'Penstock jobs: their queue, their endpoints, their table, their log',
+      tableName: tableName(settings),
+      logs,
+    });
+    allow(role, ['sagemaker:InvokeEndpointWithResponseStream'], endpointArns(this, endpoints));
+    const worker = new EventFunction(this, 'Worker', {
+      functionName: jobsName(settings),
+      description: 'Penstock background responses',
+      runtime: Runtime.NODEJS_24_X,
+      architecture: Architecture.ARM_64,
+      memorySize: 1769, // one whole CPU
+      timeout: TIMEOUT,
+      handler: 'index.handler',
+      code: Code.fromAsset(join(bundlesFolder, 'jobs-function')),
+      layers: [createModelFilesLayer(this)],
+      role,
+      logGroup: logs,
+      loggingFormat: LoggingFormat.JSON,
+      environment: { ...MODEL_FILES_ENVIRONMENT, PENSTOCK_TABLE: tableName(settings), MAX_WAIT_SECONDS: String(MAX_WAIT_SECONDS) },
+    });
+    // One that fails comes again by itself, without those that were in its batch.
+    const source = new SqsEventSource(queue, {
+      batchSize: JOBS_PER_FUNCTION,
+      maxConcurrency: MOST_FUNCTIONS,
+      reportBatchItemFailures: true,
+    });
+    worker.addEventSource(source);
+  }
+}
