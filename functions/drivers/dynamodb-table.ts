@@ -60,14 +60,24 @@ export function createDynamoDbTable(tableName: string, clock: Clock, client: Aws
     },
 
     async write(change) {
-      return guard(writeOne(dynamo, tableName, change, clock.now(), visible));
+      for (let tries = 1; ; tries += 1) {
+        try {
+          return await writeOne(dynamo, tableName, change, clock.now(), visible);
+        } catch (error) {
+          // Another's transaction has the row at this moment.
+          if (!isNamed(error, 'TransactionConflictException') || tries === CONFLICT_TRIES) return guard(Promise.reject(error));
+          await conflictPause(tries);
+        }
+      }
     },
 
     async writeAll(changes) {
       const items = changes.map((change) => encodeTransactItem(tableName, change, clock.now()));
       for (let tries = 1; ; tries += 1) {
+        // One whose answer was lost on its way is not written again when the client repeats it.
+        const token = crypto.randomUUID();
         try {
-          await guard(dynamo.call('TransactWriteItems', { TransactItems: items }));
+          await guard(dynamo.call('TransactWriteItems', { TransactItems: items, ClientRequestToken: token }));
           return true;
         } catch (error) {
           const codes = cancellationCodes(error);
@@ -75,7 +85,7 @@ export function createDynamoDbTable(tableName: string, clock: Clock, client: Aws
           if (!codes.includes('TransactionConflict') || tries === CONFLICT_TRIES) {
             throw error instanceof GatewayError ? error : new StoreUnavailableError(`the DynamoDB table ${tableName}`, { cause: error });
           }
-          await sleep(Math.random() * Math.min(200, 5 * 2 ** tries));
+          await conflictPause(tries);
         }
       }
     },
@@ -84,6 +94,10 @@ export function createDynamoDbTable(tableName: string, clock: Clock, client: Aws
       dynamo.close();
     },
   };
+}
+
+function conflictPause(tries: number): Promise<void> {
+  return sleep(Math.random() * Math.min(200, 5 * 2 ** tries));
 }
 
 async function writeOne(

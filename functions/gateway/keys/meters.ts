@@ -1,6 +1,7 @@
 /**
  * Escrow. Before a request is admitted, everything that it may use is set aside: one conditional write of the key's meter adds its exact
- * prompt tokens and its most completion tokens to every counter, or is refused as a whole. What was not used goes back when the generation
+ * prompt tokens and its most completion tokens to every counter, or is refused as a whole. Where a project or an organisation has limits too, its
+ * meter is part of the same write, a transaction (docs/decisions/escrow-by-conditional-write.md says why it is, and what it costs). What was not used goes back when the generation
  * ends, however it ends. A meter row holds the counters (`tokens/2026-11-24`), the number of open holds and each hold itself
  * (`hold/GENERATION`), so that settling is one write too, which happens at most once: it needs the hold that it removes. A hold whose process
  * is gone is settled by whoever meets it (`reclaim-holds.ts`).
@@ -95,8 +96,10 @@ export function createMeters(table: Table, clock: Clock, reclaim: (rows: readonl
           ? []
           : [{ attribute: counter.attribute, atMost: counter.limit - amount(counter) }],
       );
-      if (!isNew) conditions.push({ attribute: holdName(hold), is: 'present' });
-      else if (meter.limits.concurrent_requests !== undefined)
+      // A write whose answer was lost is sent again: then this much is held already, and is not counted twice.
+      const before = hold.completionTokens - added.completionTokens;
+      conditions.push(isNew ? { attribute: heldName(hold), is: 'absent' } : { attribute: heldName(hold), equals: before });
+      if (isNew && meter.limits.concurrent_requests !== undefined)
         conditions.push({ attribute: 'open', atMost: meter.limits.concurrent_requests - 1 });
       const past = (stale.get(key.partition) ?? []).filter((name) => counters.every((counter) => counter.attribute !== name));
       stale.delete(key.partition);
@@ -104,21 +107,26 @@ export function createMeters(table: Table, clock: Clock, reclaim: (rows: readonl
         type: 'update',
         key,
         if: conditions,
-        set: { [holdName(hold)]: encodeHold(hold) },
+        set: { [holdName(hold)]: encodeHold(hold), [heldName(hold)]: hold.completionTokens },
         add: { ...(isNew ? { open: 1 } : {}), ...amountsOf(counters, amount) },
         remove: past,
       };
     });
-    const [only] = changes;
-    if (changes.length === 1 && only !== undefined) {
-      const { written, row } = await table.write(only);
+    const [first, ...others] = changes;
+    const isThere = (row: Row | undefined) => row?.attributes[heldName(hold)] === hold.completionTokens;
+    if (first !== undefined && others.length === 0) {
+      const { written, row } = await table.write(first);
       see(row);
-      return { written, rows: [row] };
+      return { written: written || isThere(row), rows: [row] };
     }
     const written = await table.writeAll(changes);
-    const rows = await Promise.all(changes.map((change) => table.read(change.key)));
+    // When it is written, only the headers about the key's own minute want to know more.
+    const { requests_per_minute: requests, tokens_per_minute: tokens } = hold.meters[0]?.limits ?? {};
+    const isToldOf = isNew && (requests !== undefined || tokens !== undefined);
+    const needed = written ? (isToldOf ? changes.slice(0, 1) : []) : changes;
+    const rows = await Promise.all(needed.map((change) => table.read(change.key)));
     rows.forEach(see);
-    return { written, rows };
+    return { written: written || isThere(rows[0]), rows };
   };
 
   return {
@@ -166,7 +174,7 @@ export function createMeters(table: Table, clock: Clock, reclaim: (rows: readonl
             key: meterKey(meter.name),
             if: [{ attribute: holdName(hold), is: 'present' }],
             add: { open: -1, ...amountsOf(countersAt(hold.at, {}), (counter) => amountIn(counter, given, hold.price, 0)) },
-            remove: [holdName(hold)],
+            remove: [holdName(hold), heldName(hold)],
           }),
         ),
       );
@@ -253,6 +261,11 @@ function amountsOf(counters: readonly Counter[], amount: (counter: Counter) => n
 
 function holdName({ generationId }: { readonly generationId: string }): string {
   return `hold/${generationId}`;
+}
+
+/** How many completion tokens are held: what a write can put a condition on. */
+function heldName({ generationId }: { readonly generationId: string }): string {
+  return `held/${generationId}`;
 }
 
 function encodeHold(hold: Omit<Hold, 'rateLimits'>): Attributes {

@@ -4,7 +4,7 @@ import { createMemoryTable } from '../../../../functions/drivers/memory-table.ts
 import { QuotaExceededError, RateLimitError } from '../../../../functions/gateway/errors.ts';
 import { countersAt, type Limits, NANO } from '../../../../functions/gateway/keys/limits.ts';
 import { createMeters, type Hold, type HoldRequest, type Meters, meterKey } from '../../../../functions/gateway/keys/meters.ts';
-import type { Table } from '../../../../functions/gateway/services/table.ts';
+import { interleaved } from '../../../support/interleaved-table.ts';
 
 const START = Date.UTC(2026, 10, 24, 23, 59, 30);
 const owner = { runnerId: 'run', modelId: 'm', keyId: 'k', projectId: 'p', organizationId: 'o', requestId: 'r' };
@@ -174,23 +174,6 @@ async function serve(meters: Meters, request: HoldRequest, client: { used: numbe
   const completionTokens = Math.min(client.used, hold.completionTokens);
   await meters.settle(hold, { promptTokens: hold.promptTokens, completionTokens });
   return hold.promptTokens + completionTokens;
-}
-
-/** A table whose calls are carried out in an order that the scheduler chooses. */
-function interleaved(table: Table, scheduler: fc.Scheduler, after: () => Promise<void>): Table {
-  const turn = async <Result>(work: () => Promise<Result>): Promise<Result> => {
-    await scheduler.schedule(Promise.resolve());
-    const result = await work();
-    await after();
-    return result;
-  };
-  return {
-    read: (key) => turn(() => table.read(key)),
-    list: (partition, options) => turn(() => table.list(partition, options)),
-    write: (change) => turn(() => table.write(change)),
-    writeAll: (changes) => turn(() => table.writeAll(changes)),
-    close: () => table.close(),
-  };
 }
 
 describe('counters', () => {
