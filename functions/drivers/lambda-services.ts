@@ -4,6 +4,7 @@ import type { Log, Services } from '../gateway/services.ts';
 import { createDynamoDbTable } from './dynamodb-table.ts';
 import { createFolderEncodings } from './folder-encodings.ts';
 import { createFolderTokenizerFiles } from './folder-tokenizer-files.ts';
+import { createKmsSigner } from './kms-signer.ts';
 import { createMemoryTable } from './memory-table.ts';
 import { createRandomIds } from './random-ids.ts';
 import { loadSafetyClassifier } from './safety-classifier-file.ts';
@@ -20,6 +21,7 @@ export async function createLambdaServices(config: GatewayConfig, log: Log): Pro
     // Without a table, keys of the configuration work and nothing outlives the function.
     table: config.store.kind === 'dynamodb' ? createDynamoDbTable(config.store.tableName, clock) : createMemoryTable(clock),
     ...(config.jobsQueueUrl === undefined ? {} : { jobs: createSqsJobs(config.jobsQueueUrl) }),
+    ...(config.signingKeyArn === undefined ? {} : { signer: createKmsSigner(config.signingKeyArn) }),
     clock,
     ids: createRandomIds(),
     encodings: createFolderEncodings(config.encodingsFolder),

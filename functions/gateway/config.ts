@@ -43,6 +43,8 @@ export interface GatewayConfig {
   readonly maxBodyBytes: number;
   /** What clients see before the path, where a CDN or proxy stands before the gateway. */
   readonly publicOrigin: string | undefined;
+  /** A key in KMS that signs client secrets; `undefined` for keys that lie in the table. */
+  readonly signingKeyArn: string | undefined;
   /** An identity provider whose users may call; `undefined` for none. */
   readonly oidc: OidcSettings | undefined;
   /** Where rows are kept: a DynamoDB table, a SQLite file, or this process's memory. */
@@ -109,6 +111,7 @@ export const ENVIRONMENT = {
   MAX_BODY_BYTES: 'largest request body; default 4194304',
   PENSTOCK_PUBLIC_ORIGIN:
     'what clients see before the path (https://api.example), for proofs of possession; default: the host that the CDN was called by, or as the request says',
+  PENSTOCK_SIGNING_KEY_ARN: 'KMS key (ECC_NIST_P256, SIGN_VERIFY) that signs client secrets; default: keys in the table',
   OIDC_ISSUER: 'issuer (https://...) of an identity provider, such as a Cognito user pool, whose users may call',
   OIDC_AUDIENCE: 'audience, or client id, that their tokens must have',
   OIDC_KEY_ID: 'id of the API key whose rights and limits they share',
@@ -253,6 +256,7 @@ function readGateway(read: Reader, defaults: Defaults): Omit<GatewayConfig, 'api
   const tableName = read.env['PENSTOCK_TABLE'];
   return {
     publicOrigin: read.origin('PENSTOCK_PUBLIC_ORIGIN'),
+    signingKeyArn: read.env['PENSTOCK_SIGNING_KEY_ARN'] || undefined,
     oidc: readOidc(read),
     store: tableName ? { kind: 'dynamodb', tableName } : read.env['PENSTOCK_DATA'] === 'memory' ? { kind: 'memory' } : defaults.store,
     jobsQueueUrl: read.env['PENSTOCK_JOBS_QUEUE'] || undefined,

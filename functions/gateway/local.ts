@@ -8,6 +8,7 @@ import { createDynamoDbTable } from '../drivers/dynamodb-table.ts';
 import { createFolderEncodings } from '../drivers/folder-encodings.ts';
 import { createFolderTokenizerFiles } from '../drivers/folder-tokenizer-files.ts';
 import { createJsonLog } from '../drivers/json-log.ts';
+import { createKmsSigner } from '../drivers/kms-signer.ts';
 import { createMemoryTable } from '../drivers/memory-table.ts';
 import { createRandomIds } from '../drivers/random-ids.ts';
 import { loadSafetyClassifier } from '../drivers/safety-classifier-file.ts';
@@ -45,6 +46,7 @@ async function start(): Promise<void> {
     table: openTable(config.store, clock),
     clock,
     ids: createRandomIds(),
+    ...(config.signingKeyArn === undefined ? {} : { signer: createKmsSigner(config.signingKeyArn) }),
     encodings: createFolderEncodings(config.encodingsFolder),
     log,
     classifier: await loadSafetyClassifier(config.safetyWeightsFile),

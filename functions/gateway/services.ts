@@ -133,6 +133,22 @@ export interface JobQueue {
   send(generationId: string): Promise<void>;
 }
 
+/** A public key on the curve P-256, RFC 7517. */
+export interface PublicKey {
+  readonly kty: string;
+  readonly crv: string;
+  readonly x: string;
+  readonly y: string;
+}
+
+/** Signs with a private key that this process need not know. */
+export interface Signer {
+  /** @throws {StoreUnavailableError} */
+  publicKey(): Promise<PublicKey>;
+  /** @param data at most 4,096 bytes. @returns ECDSA over SHA-256 as JOSE has it (RFC 7518, 3.4): 64 bytes. @throws {StoreUnavailableError} */
+  sign(data: Uint8Array): Promise<Uint8Array>;
+}
+
 /** Structured log lines. Fields are ids, counts, names and durations: never a prompt, a completion or a key. */
 export interface Log {
   write(level: 'info' | 'warn' | 'error', event: string, fields?: Readonly<Record<string, string | number | boolean | undefined>>): void;
@@ -163,6 +179,8 @@ export interface Services {
   readonly table: Table;
   /** None where the process outlives its answers and makes them itself. */
   readonly jobs?: JobQueue;
+  /** Signs client secrets; none where their keys lie in the table. */
+  readonly signer?: Signer;
   /** None where nobody counts for other models. */
   readonly encodings?: Encodings;
   /** Scores texts for safety policies and moderations. */

@@ -7,7 +7,7 @@ import { type App, createApp } from '../../functions/gateway/app.ts';
 import { type GatewayConfig, loadConfig } from '../../functions/gateway/config.ts';
 import { loadServedModels, type ServedModels } from '../../functions/gateway/served-models.ts';
 import type { Table } from '../../functions/gateway/services/table.ts';
-import type { Clock, Endpoint, JobQueue, Services } from '../../functions/gateway/services.ts';
+import type { Clock, Endpoint, JobQueue, Services, Signer } from '../../functions/gateway/services.ts';
 import type { Continuation, ServedModel } from '../../models/catalog.ts';
 import { TEST_KEY } from './gateway.ts';
 
@@ -42,6 +42,8 @@ export interface TestGatewayOptions {
   readonly recovers?: boolean;
   /** Where background responses go, for a process that does not outlive its requests. */
   readonly jobs?: JobQueue;
+  /** What signs client secrets, where their keys do not lie in the table. */
+  readonly signer?: Signer;
 }
 
 /** Loaded once, however many gateways a test has. */
@@ -74,8 +76,11 @@ export async function createGenerationServices(
   const logged: TestGateway['logged'] = [];
   const log = { write: (level: string, event: string, fields: object = {}) => logged.push({ level, event, fields }) };
   classifier ??= loadSafetyClassifier(config.safetyWeightsFile);
-  const jobs = options.jobs === undefined ? {} : { jobs: options.jobs };
-  const services = { models, endpoint, table, classifier: await classifier, clock, ids: createRandomIds(), log, ...jobs };
+  const given = {
+    ...(options.jobs === undefined ? {} : { jobs: options.jobs }),
+    ...(options.signer === undefined ? {} : { signer: options.signer }),
+  };
+  const services = { models, endpoint, table, classifier: await classifier, clock, ids: createRandomIds(), log, ...given };
   return { services, config, logged };
 }
 

@@ -1,11 +1,13 @@
 /**
- * The keys that sign client secrets. They live in the table, so that every process signs with the same one and verifies without asking anybody. A
- * new one is made every month; an old one is published until everything that it signed has expired.
+ * The keys that sign client secrets. They live in the table, so that every process in every region verifies without asking anybody. Where a signer
+ * is given (a key in KMS), only its public key is there; else private keys are there too, every process signs with the same one, and a new one
+ * is made every month. An old key is published until everything that it signed has expired.
  */
 import type { CryptoKey, JWK } from 'jose';
 import * as v from 'valibot';
 import type { Row, Table } from '../services/table.ts';
-import type { Clock } from '../services.ts';
+import type { Clock, PublicKey, Signer } from '../services.ts';
+import { createKeySigner } from './key-signer.ts';
 
 const PARTITION = 'signing-keys';
 const ALGORITHM = 'ES256';
@@ -13,6 +15,8 @@ const SIGNS_FOR_SECONDS = 30 * 86_400;
 /** Longer than any client secret lives. */
 const VERIFIES_FOR_SECONDS = SIGNS_FOR_SECONDS + 2 * 86_400;
 const CACHE_MS = 60_000;
+/** A signer's key in use is written down again so often, that it does not expire. */
+const PUBLISHED_FOR_SECONDS = 86_400;
 
 /** An elliptic-curve key has texts alone. */
 const jwkSchema = v.record(v.string(), v.string());
@@ -20,28 +24,30 @@ const jwkSchema = v.record(v.string(), v.string());
 const rowSchema = v.object({
   kid: v.string(),
   createdAt: v.number(),
-  privateJwk: jwkSchema,
+  privateJwk: v.optional(jwkSchema),
   publicJwk: jwkSchema,
 });
 
 interface SigningKey {
   readonly kid: string;
   readonly createdAt: number;
-  readonly privateJwk: JWK;
+  readonly privateJwk?: JWK | undefined;
   readonly publicJwk: JWK;
 }
 
+interface StoredKey extends SigningKey {
+  readonly privateJwk: JWK;
+}
+
 export interface SigningKeys {
-  /** The key that signs now. */
-  current(): Promise<{ readonly kid: string; readonly key: CryptoKey }>;
+  /** What signs now, and the name of its key. */
+  current(): Promise<{ readonly kid: string; readonly sign: Signer['sign'] }>;
   find(kid: string): Promise<CryptoKey | undefined>;
   /** RFC 7517, for `/.well-known/jwks.json`. */
   jwks(): Promise<{ readonly keys: readonly JWK[] }>;
-  /** Makes a new key sign from now on. */
-  rotate(): Promise<void>;
 }
 
-export function createSigningKeys(table: Table, clock: Clock): SigningKeys {
+export function createSigningKeys(table: Table, clock: Clock, signer: Signer | undefined): SigningKeys {
   let cached: { readonly keys: readonly SigningKey[]; readonly until: number } | undefined;
   const load = async (fresh = false): Promise<readonly SigningKey[]> => {
     if (!fresh && cached !== undefined && cached.until > clock.now()) return cached.keys;
@@ -49,25 +55,43 @@ export function createSigningKeys(table: Table, clock: Clock): SigningKeys {
     cached = { keys, until: clock.now() + CACHE_MS };
     return keys;
   };
-  const make = async (): Promise<SigningKey> => {
-    const { calculateJwkThumbprint, exportJWK, generateKeyPair } = await import('jose');
-    const pair = await generateKeyPair(ALGORITHM, { extractable: true });
-    const [privateJwk, exported] = await Promise.all([exportJWK(pair.privateKey), exportJWK(pair.publicKey)]);
-    const kid = await calculateJwkThumbprint(exported);
-    const publicJwk = { ...exported, kid, alg: ALGORITHM, use: 'sig' };
+  const isYounger = <Key extends SigningKey>(key: Key | undefined, seconds: number): key is Key =>
+    key !== undefined && key.createdAt + seconds > clock.now() / 1000;
+  const publish = async (kid: string, publicKey: PublicKey | JWK, privateJwk?: JWK): Promise<void> => {
     const createdAt = Math.floor(clock.now() / 1000);
-    const attributes = { kid, createdAt, privateJwk: v.parse(jwkSchema, privateJwk), publicJwk: v.parse(jwkSchema, publicJwk) };
+    const publicJwk = { ...publicKey, kid, alg: ALGORITHM, use: 'sig' };
+    const attributes = {
+      kid,
+      createdAt,
+      publicJwk: v.parse(jwkSchema, publicJwk),
+      ...(privateJwk === undefined ? {} : { privateJwk: v.parse(jwkSchema, privateJwk) }),
+    };
     await table.write({ type: 'put', key: { partition: PARTITION, sort: kid }, attributes, expiresAt: createdAt + VERIFIES_FOR_SECONDS });
     cached = undefined;
-    return { kid, createdAt, privateJwk, publicJwk };
+  };
+  const useSigner = async (given: Signer) => {
+    const { calculateJwkThumbprint } = await import('jose');
+    const publicKey = await given.publicKey();
+    const kid = await calculateJwkThumbprint({ ...publicKey });
+    const published = (await load()).find((one) => one.kid === kid);
+    if (!isYounger(published, PUBLISHED_FOR_SECONDS)) await publish(kid, publicKey);
+    return { kid, sign: given.sign };
+  };
+  const useStoredKey = async () => {
+    const newest = (await load()).find((one): one is StoredKey => one.privateJwk !== undefined);
+    const { kid, privateJwk } = isYounger(newest, SIGNS_FOR_SECONDS) ? newest : await make();
+    return { kid, sign: createKeySigner(privateJwk).sign };
+  };
+  const make = async (): Promise<Pick<StoredKey, 'kid' | 'privateJwk'>> => {
+    const { calculateJwkThumbprint, exportJWK, generateKeyPair } = await import('jose');
+    const pair = await generateKeyPair(ALGORITHM, { extractable: true });
+    const [privateJwk, publicJwk] = await Promise.all([exportJWK(pair.privateKey), exportJWK(pair.publicKey)]);
+    const kid = await calculateJwkThumbprint(publicJwk);
+    await publish(kid, publicJwk, privateJwk);
+    return { kid, privateJwk };
   };
   return {
-    async current() {
-      const [newest] = await load();
-      const isGood = newest !== undefined && newest.createdAt + SIGNS_FOR_SECONDS > clock.now() / 1000;
-      const key = isGood ? newest : await make();
-      return { kid: key.kid, key: await importKey(key.privateJwk) };
-    },
+    current: () => (signer === undefined ? useStoredKey() : useSigner(signer)),
     async find(kid) {
       // Another process may have made it a moment ago.
       const key = (await load()).find((one) => one.kid === kid) ?? (await load(true)).find((one) => one.kid === kid);
@@ -75,9 +99,6 @@ export function createSigningKeys(table: Table, clock: Clock): SigningKeys {
     },
     async jwks() {
       return { keys: (await load()).map((key) => key.publicJwk) };
-    },
-    async rotate() {
-      await make();
     },
   };
 }

@@ -53,7 +53,7 @@ export function createRoom(services: Services, config: GatewayConfig): Room {
   return {
     ...services,
     keys,
-    clientSecrets: createClientSecrets(table, clock, ids, keys),
+    clientSecrets: createClientSecrets(services, keys),
     oidcUsers: config.oidc === undefined ? undefined : createOidcUsers(config.oidc, keys, clock),
     meters: createMeters(table, clock, createReclaimer({ ...services, runnerLeaseMs: config.runnerLeaseMs }, ledger)),
     ledger,

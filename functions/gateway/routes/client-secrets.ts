@@ -15,12 +15,17 @@ const deviceKey = v.union(
   'must be a public JWK of P-256 or Ed25519 with nothing but its kty, crv and coordinates.',
 );
 
+/** A secret travels in a header, and what is signed may have 4,096 bytes: sixteen such names fit, and an origin with the longest host name. */
+const modelName = v.pipe(text, v.regex(/^[\x21\x23-\x5b\x5d-\x7e]{1,96}$/, 'must be the name of a model.'));
+
 const schema = v.strictObject({
   /** The device's public key. */
   device_key: deviceKey,
-  models: v.optional(v.pipe(v.array(text), v.minLength(1, 'must name a model, or be left out.'))),
+  models: v.optional(
+    v.pipe(v.array(modelName), v.minLength(1, 'must name a model, or be left out.'), v.maxLength(16, 'must name at most 16 models.')),
+  ),
   max_tokens: v.optional(v.pipe(v.number('must be a number.'), v.integer('must be a whole number.'), v.minValue(1))),
-  origin: v.optional(v.pipe(text, v.regex(/^https?:\/\/[^/\s]+$/, 'must be an origin such as https://app.example.'))),
+  origin: v.optional(v.pipe(text, v.regex(/^https?:\/\/[^/\s"\\]{1,259}$/, 'must be an origin such as https://app.example.'))),
   expires_in_seconds: v.optional(
     v.pipe(
       v.number('must be a number.'),

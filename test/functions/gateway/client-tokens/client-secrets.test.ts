@@ -1,6 +1,9 @@
-import { createHash, randomUUID } from 'node:crypto';
-import { type CryptoKey, exportJWK, generateKeyPair, type JWK, SignJWT } from 'jose';
+import { createHash, generateKeyPairSync, randomUUID } from 'node:crypto';
+import { type CryptoKey, createLocalJWKSet, exportJWK, generateKeyPair, type JWK, jwtVerify, SignJWT } from 'jose';
 import { beforeEach, describe, expect, it } from 'vitest';
+import { createMemoryTable } from '../../../../functions/drivers/memory-table.ts';
+import { createKeySigner } from '../../../../functions/gateway/client-tokens/key-signer.ts';
+import { StoreUnavailableError } from '../../../../functions/gateway/errors.ts';
 import { createGenerationGateway, MODEL, PROMPT, type TestGateway } from '../../../support/generation-gateway.ts';
 import { ToyEndpoint } from '../../../support/toy-endpoint.ts';
 
@@ -195,5 +198,77 @@ describe('client secrets', () => {
   ])('are not made for %s', async (_, spoil) => {
     const response = await gateway.call('POST', '/v1/client_secrets', { body: { device_key: spoil(device.publicJwk) } });
     expect(response.status).toBe(400);
+  });
+
+  it.each([
+    ['too many models', { models: Array.from({ length: 17 }, (_, index) => `model-${index}`) }],
+    ['a model whose name is none', { models: ['a model'] }],
+    ['a name with a quote', { models: ['"'] }],
+    ['an origin that no header takes', { origin: `https://${'a'.repeat(300)}` }],
+  ])('are not made for %s', async (_, fields) => {
+    const response = await gateway.call('POST', '/v1/client_secrets', { body: { device_key: device.publicJwk, ...fields } });
+    expect(response.status).toBe(400);
+  });
+});
+
+describe('client secrets by a signer', () => {
+  const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+  const now = { at: Date.now(), now: () => now.at };
+
+  it('are good JWTs of the published key, whose private part lies nowhere', async () => {
+    const table = createMemoryTable(now);
+    const signer = createKeySigner(privateKey.export({ format: 'jwk' }));
+    const signing = await createGenerationGateway(new ToyEndpoint(), { clock: now, table, signer });
+    const verifying = await createGenerationGateway(new ToyEndpoint(), { clock: now, table });
+    const device = await createDevice();
+    const published = async () => (await (await verifying.call('GET', '/.well-known/jwks.json')).json()) as { keys: JWK[] };
+    for (const days of [0, 20, 20, 20]) {
+      now.at += days * 86_400_000;
+      const body = { device_key: device.publicJwk, models: [MODEL], origin: 'https://app.example' };
+      const minted = await signing.call('POST', '/v1/client_secrets', { body });
+      const { value } = (await minted.json()) as { value: string };
+      // In a process, or region, without the signer.
+      const keys = await published();
+      expect(keys.keys).toHaveLength(1);
+      const { payload } = await jwtVerify(value, createLocalJWKSet(keys), { typ: 'at+jwt', currentDate: new Date(now.at) });
+      expect(payload).toMatchObject({ iss: 'penstock', models: [MODEL], origin: 'https://app.example', max_tokens: null });
+      const proof = await prove(device, value, minted.headers.get('dpop-nonce') ?? '', { iat: Math.floor(now.at / 1000) });
+      const answer = await verifying.call('POST', '/v1/completions', {
+        body: { model: MODEL, prompt: PROMPT, max_tokens: 2 },
+        headers: { authorization: `DPoP ${value}`, dpop: proof, origin: 'https://app.example' },
+      });
+      expect(answer.status).toBe(200);
+    }
+    const rows = JSON.stringify(await table.list('signing-keys'));
+    expect(rows).not.toContain(privateKey.export({ format: 'jwk' }).d);
+    expect(rows).not.toContain('privateJwk');
+  });
+
+  it('fit into what the signer takes, however much they say', async () => {
+    let longest = 0;
+    const inner = createKeySigner(privateKey.export({ format: 'jwk' }));
+    const signer = {
+      ...inner,
+      sign: (data: Uint8Array) => {
+        longest = data.length;
+        return inner.sign(data);
+      },
+    };
+    const gateway = await createGenerationGateway(new ToyEndpoint(), { signer });
+    const body = {
+      device_key: (await createDevice()).publicJwk,
+      models: Array.from({ length: 16 }, () => 'm'.repeat(96)),
+      origin: `https://${'€'.repeat(259)}`, // three bytes each
+      max_tokens: Number.MAX_SAFE_INTEGER,
+    };
+    expect((await gateway.call('POST', '/v1/client_secrets', { body })).status).toBe(200);
+    expect(longest).toBeLessThanOrEqual(4096);
+  });
+
+  it('are refused while the signer is away', async () => {
+    const away = () => Promise.reject(new StoreUnavailableError('the KMS key'));
+    const gateway = await createGenerationGateway(new ToyEndpoint(), { signer: { publicKey: away, sign: away } });
+    const response = await gateway.call('POST', '/v1/client_secrets', { body: { device_key: (await createDevice()).publicJwk } });
+    expect(response.status).toBe(503);
   });
 });
