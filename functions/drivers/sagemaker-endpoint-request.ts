@@ -33,7 +33,7 @@ function isTexts(input: EmbeddingRequest['input']): input is readonly string[] {
 }
 
 function encodeInvocation(
-  { target, requestId }: { readonly target: EndpointTarget; readonly requestId: string },
+  { target, requestId, sessionId }: { readonly target: EndpointTarget; readonly requestId: string; readonly sessionId?: string },
   body: CompletionInvocationInput | EmbeddingInvocationInput,
 ) {
   // In SageMaker an adapter is an inference component on top of its base: the endpoint turns its name into the container's adapter header.
@@ -45,6 +45,8 @@ function encodeInvocation(
     ...(inferenceComponent === undefined ? {} : { InferenceComponentName: inferenceComponent }),
     ...(target.variant === undefined ? {} : { TargetVariant: target.variant }),
     ...(INFERENCE_ID.test(requestId) ? { InferenceId: requestId } : {}),
+    // Heeded by endpoints with PREFIX_AWARE routing alone. `SessionId` is for containers that keep sessions: others refuse it.
+    ...(sessionId === undefined ? {} : { PrefixAwareId: sessionId }),
   };
 }
 
