@@ -145,10 +145,13 @@ function describeModels(): readonly object[] {
   ];
 }
 
-/** Events of a streamed completion as vLLM 0.32 sends them (test/fixtures/vllm/stream-length.json), a token a chunk, each on its way before the next. */
-export function sayLikeVllm(tokenizer: Tokenizer, text: string): ContainerScript {
+/**
+ * Events of a streamed completion as vLLM 0.32 sends them (test/fixtures/vllm/stream-length.json), a token a chunk, each on its way before the next.
+ * @param isEndless the model goes on thinking until somebody stops it
+ */
+export function sayLikeVllm(tokenizer: Tokenizer, text: string, isEndless = false): ContainerScript {
   const head = { id: 'cmpl-1', object: 'text_completion', created: 1, model: 'chat' };
-  return async (response, { body }) => {
+  return async (response, { body, abandoned }) => {
     const { logprobs } = JSON.parse(body) as { logprobs?: number };
     response.writeHead(200, { 'content-type': 'text/event-stream; charset=utf-8' });
     const ids = [...tokenizer.encode(text)];
@@ -158,7 +161,7 @@ export function sayLikeVllm(tokenizer: Tokenizer, text: string): ContainerScript
       });
     for (const [index, id] of ids.entries()) {
       if (response.destroyed) return;
-      const isLast = index === ids.length - 1;
+      const isLast = index === ids.length - 1 && !isEndless;
       const choice = {
         index: 0,
         text: tokenizer.decode([id]),
@@ -170,6 +173,7 @@ export function sayLikeVllm(tokenizer: Tokenizer, text: string): ContainerScript
       };
       await send({ ...head, choices: [choice] });
     }
+    if (isEndless) return await abandoned;
     await send({ ...head, choices: [], usage: { prompt_tokens: 1, total_tokens: 1 + ids.length, completion_tokens: ids.length } });
     await send('[DONE]');
     response.end();

@@ -1,26 +1,22 @@
 import type { TokenDetail } from '../pipeline/generation-request.ts';
 import type { OutputPart } from '../pipeline/output-parsers/output-part.ts';
-import type { EarlyEnd, TextStage } from './text-stages.ts';
+import type { EarlyEnd, Released, TextStage } from './text-stages.ts';
 
 /** A piece of one of the texts that a choice says. */
 export type TextPart = Exclude<OutputPart, { readonly type: 'tool-call' }>;
 
-interface PassingText {
-  /** Names the text that goes on, whatever it says. */
-  readonly part: TextPart;
-  readonly stage: TextStage;
-  said: string;
-  released: string;
-}
-
 /**
- * The texts of one choice on their way through a stage each: the answer, the thoughts and each call's arguments. Log-probabilities follow the
- * text: tokens are shown when all that they may belong to is out as it was said, and those of a piece that was replaced never are.
+ * The texts of one choice on their way, each through stages of its own: the answer, the thoughts and each call's arguments. A text is over where
+ * another begins, so that all come in the order in which they were said. Log-probabilities follow the text: tokens are shown when all that they
+ * may belong to is out as it was said, and those of a piece that was replaced never are.
  */
 export class ChoiceTexts {
   readonly #createStage: (part: TextPart) => TextStage;
-  readonly #texts = new Map<string, PassingText>();
+  #open: { readonly part: TextPart; readonly stage: TextStage } | undefined;
   #waiting: TokenDetail[] = [];
+  /** Since tokens were last shown. */
+  #said = '';
+  #released = '';
   /** Characters that the text is longer by than what was said. */
   #shift = 0;
   /** Why the choice ends here. */
@@ -31,45 +27,46 @@ export class ChoiceTexts {
   }
 
   async push(part: OutputPart): Promise<readonly OutputPart[]> {
-    if (this.end !== undefined) return [];
-    if (part.type === 'tool-call') return [part];
-    const name = part.type === 'tool-arguments' ? `call ${part.call}` : part.type;
-    const text = this.#texts.get(name) ?? { part, stage: this.#createStage(part), said: '', released: '' };
-    this.#texts.set(name, text);
-    text.said += part.text;
-    return this.#release(text, await text.stage.push(part.text));
+    const before = this.#open !== undefined && isOther(this.#open.part, part) ? await this.flush() : [];
+    if (this.end !== undefined) return before;
+    if (part.type === 'tool-call') return [...before, part];
+    this.#open ??= { part, stage: this.#createStage(part) };
+    this.#said += part.text;
+    return [...before, ...this.#release(this.#open.part, await this.#open.stage.push(part.text))];
   }
 
+  /** The text is over: what was held. */
   async flush(): Promise<readonly OutputPart[]> {
-    const parts: OutputPart[] = [];
-    for (const text of this.#texts.values()) if (this.end === undefined) parts.push(...this.#release(text, await text.stage.flush()));
-    return parts;
+    const open = this.#open;
+    this.#open = undefined;
+    return open === undefined || this.end !== undefined ? [] : this.#release(open.part, await open.stage.flush());
   }
 
   /** @param isOver no text follows */
   releaseTokens(tokens: readonly TokenDetail[], isOver: boolean): readonly TokenDetail[] {
     this.#waiting.push(...tokens);
-    const texts = [...this.#texts.values()];
-    if (this.end === undefined && texts.some((text) => text.stage.heldLength > 0)) return [];
-    const isAsSaid = this.end === undefined && texts.every((text) => text.said === text.released);
+    if (this.end === undefined && (this.#open?.stage.heldLength ?? 0) > 0) return [];
+    const isAsSaid = this.end === undefined && this.#said === this.#released;
     const shift = this.#shift;
     // The text of a character that is not whole has not come: its tokens wait for it.
     const whole = isOver || this.end !== undefined ? this.#waiting.length : wholeCharacters(this.#waiting);
     const shown = isAsSaid ? this.#waiting.slice(0, whole).map((token) => ({ ...token, textOffset: token.textOffset + shift })) : [];
     this.#waiting = this.#waiting.slice(whole);
-    for (const text of texts) {
-      if (!isAsSaid) this.#shift += [...text.released].length - [...text.said].length;
-      text.said = '';
-      text.released = '';
-    }
+    if (!isAsSaid) this.#shift += [...this.#released].length - [...this.#said].length;
+    this.#said = '';
+    this.#released = '';
     return shown;
   }
 
-  #release(text: PassingText, { text: released, end }: { readonly text: string; readonly end?: EarlyEnd }): readonly OutputPart[] {
-    text.released += released;
+  #release(part: TextPart, { text, end }: Released): readonly OutputPart[] {
+    this.#released += text;
     this.end ??= end;
-    return released === '' ? [] : [{ ...text.part, text: released }];
+    return text === '' ? [] : [{ ...part, text }];
   }
+}
+
+function isOther(open: TextPart, next: OutputPart): boolean {
+  return open.type !== next.type || (open.type === 'tool-arguments' && next.type === 'tool-arguments' && open.call !== next.call);
 }
 
 /** How many of the tokens end at the end of a character, as UTF-8 has it. */
