@@ -3,15 +3,18 @@ import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, expect, it } from 'vitest';
+import { afterEach, beforeEach, expect, it } from 'vitest';
 import { createMemoryTable } from '../../../../functions/drivers/memory-table.ts';
 import { TEST_KEY } from '../../../support/gateway.ts';
-import { createGenerationGateway, MODEL, PROMPT, readStream } from '../../../support/generation-gateway.ts';
+import { createGenerationGateway, MODEL, PROMPT, readStream, textOf } from '../../../support/generation-gateway.ts';
 import { ToyEndpoint } from '../../../support/toy-endpoint.ts';
 
 const STREAMS = 20;
-const folder = mkdtempSync(join(tmpdir(), 'penstock-crash-'));
+let folder: string;
 const children: ChildProcess[] = [];
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'penstock-crash-'));
+});
 afterEach(() => {
   for (const child of children) child.kill('SIGKILL');
   rmSync(folder, { recursive: true, force: true });
@@ -93,6 +96,53 @@ it('loses and double-charges no generation when the gateway is killed with strea
   expect(again.map((response) => response.status)).toEqual(again.map(() => 200));
   await Promise.all(again.map((response) => response.text()));
   expect(await usage()).toHaveLength(2 * STREAMS);
+});
+
+it('goes on with the answers of clients that have a lease, to the same bytes', { timeout: 60_000 }, async () => {
+  const length = 60;
+  const headers = { authorization: `Bearer ${TEST_KEY}`, 'content-type': 'application/json' };
+  const first = await startGateway(15);
+  const clients = await Promise.all(
+    Array.from({ length: 8 }, async (_, client) => {
+      const prompt = [...PROMPT, 1_000 + client];
+      const response = await fetch(`${first.url}/v1/completions`, {
+        method: 'POST',
+        headers: { ...headers, 'x-penstock-lease': '120' },
+        body: JSON.stringify({ model: MODEL, prompt, max_tokens: length, temperature: 0.8, stream: true }),
+      });
+      return { prompt, response };
+    }),
+  );
+  const seen = await Promise.all(
+    clients.map(async ({ response }) => {
+      let text = '';
+      try {
+        for await (const chunk of response.body ?? []) {
+          text += Buffer.from(chunk).toString();
+          if (text.split('\n\n').length > 12) first.child.kill('SIGKILL');
+        }
+      } catch {
+        // the connection is gone with the process
+      }
+      return text.slice(0, text.lastIndexOf('\n\n') + 2);
+    }),
+  );
+  const second = await startGateway(1);
+  const uninterrupted = await createGenerationGateway(new ToyEndpoint());
+  for (const [index, { prompt, response }] of clients.entries()) {
+    const before = seen[index] ?? '';
+    const last = [...before.matchAll(/^id: (\d+)$/gm)].at(-1)?.[1] ?? '0';
+    const events = `${second.url}/v1/generations/${response.headers.get('x-penstock-generation')}/events`;
+    const rest = await (await fetch(events, { headers: { ...headers, 'last-event-id': last } })).text();
+    const bytes = before + rest.replaceAll(/^: keep-alive\n\n/gm, '');
+    expect(bytes).toBe(await (await fetch(events, { headers })).text());
+    const expected = await textOf(await uninterrupted.complete({ prompt, max_tokens: length }));
+    expect(await readStream(new Response(bytes))).toMatchObject({ text: expected, finishReason: 'length', error: undefined });
+  }
+  const usage = await (await fetch(`${second.url}/v1/usage`, { headers })).json();
+  const { data } = usage as { data: { status: string; completion_tokens: number }[] };
+  expect(data).toHaveLength(clients.length);
+  for (const line of data) expect(line).toMatchObject({ status: 'completed', completion_tokens: length });
 });
 
 it('makes room for others from the holds of a process that died', async () => {

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
+import { createMemoryTable } from '../../../../functions/drivers/memory-table.ts';
 import { EndpointUnavailableError } from '../../../../functions/gateway/errors.ts';
 import { createGenerationGateway, readStream, textOf } from '../../../support/generation-gateway.ts';
 import { ToyEndpoint } from '../../../support/toy-endpoint.ts';
@@ -45,6 +46,23 @@ describe('from zero to warm', () => {
     const usage = await gateway.usage();
     expect(usage).toHaveLength(50);
     expect(usage.every((line) => line.status === 'completed' && line.completion_tokens === 4)).toBe(true);
+  });
+
+  it('shows no error to clients of two gateway processes either, and keeps the order within each', async () => {
+    const { endpoint, served, warm } = coldEndpoint(8);
+    const table = createMemoryTable({ now: Date.now });
+    const gateways = await Promise.all([0, 1].map(() => createGenerationGateway(endpoint, { table })));
+    const answers = await Promise.all(
+      Array.from({ length: 50 }, (_, client) => gateways[client % 2]?.complete({ prompt: promptOf(client), max_tokens: 4, stream: true })),
+    );
+    const reading = Promise.all(answers.map((answer) => readStream(answer ?? new Response())));
+    await sleep(60);
+    warm();
+    for (const stream of await reading) expect(stream).toMatchObject({ error: undefined, finishReason: 'length' });
+    for (const process of [0, 1])
+      expect(served.filter((client) => client % 2 === process)).toEqual(Array.from({ length: 25 }, (_, place) => 2 * place + process));
+    const usage = (await gateways[0]?.usage()) ?? [];
+    expect(usage.filter((line) => line.status === 'completed' && line.completion_tokens === 4)).toHaveLength(50);
   });
 
   it('keeps a waiting stream alive with comments, and tells those who ask where they stand', async () => {
