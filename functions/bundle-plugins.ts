@@ -5,6 +5,7 @@ import type { Plugin } from 'esbuild';
 import { getCountries } from 'libphonenumber-js/max';
 import manifest from '../package.json' with { type: 'json' };
 import { createOpenApiDocument } from './gateway/openai/openapi.ts';
+import { renderDocsPage } from './gateway/openai/openapi-page.ts';
 
 /**
  * Modules that Lambda has no use for, by the end of their path, and what stands in for each. Lambda gives a function its credentials and its
@@ -24,6 +25,18 @@ const STAND_INS: readonly (readonly [path: RegExp, code: string])[] = [
   [/\/checksum\/sha256\/Sha256Js\.js$/, 'export const Sha256Js = undefined;'],
   // AWS_RETRY_MODE=adaptive, which nobody sets, tries again as `standard` does.
   [/\/util-retry\/AdaptiveRetryStrategy\.js$/, "export { StandardRetryStrategy as AdaptiveRetryStrategy } from './StandardRetryStrategy';"],
+  // Hono's other router makes one expression of all paths at the first request: no process here has so many requests that it pays.
+  [
+    /\/hono\/dist\/hono\.js$/,
+    `import { HonoBase } from './hono-base.js';
+import { TrieRouter } from './router/trie-router/router.js';
+export class Hono extends HonoBase {
+  constructor(options = {}) {
+    super(options);
+    this.router = options.router ?? new TrieRouter();
+  }
+}`,
+  ],
 ];
 
 export const deadInLambda: Plugin = {
@@ -45,18 +58,26 @@ export const deadInLambda: Plugin = {
 };
 
 /**
- * The API's description is the same at every start: it is made now, and lies beside the bundle instead of its maker.
+ * The API's description is the same at every start: it is made now, as JSON and as a page, and lies beside the bundle instead of its makers.
  * @param folder of the bundle.
  */
 export function describeApiNow(folder: string): Plugin {
   return {
     name: 'describe-api-now',
     setup(build) {
+      const document = JSON.stringify(createOpenApiDocument(manifest.version));
       build.onLoad({ filter: /\/gateway\/openai\/openapi\.ts$/ }, async () => {
-        await writeFile(join(folder, 'openapi.json'), JSON.stringify(createOpenApiDocument(manifest.version)));
+        await writeFile(join(folder, 'openapi.json'), document);
         return {
           contents: `import { readFileSync } from 'node:fs';
 export const createOpenApiDocument = () => JSON.parse(readFileSync(new URL('openapi.json', import.meta.url), 'utf8'));`,
+        };
+      });
+      build.onLoad({ filter: /\/gateway\/openai\/openapi-page\.ts$/ }, async () => {
+        await writeFile(join(folder, 'docs.html'), renderDocsPage(JSON.parse(document)));
+        return {
+          contents: `import { readFileSync } from 'node:fs';
+export const renderDocsPage = () => readFileSync(new URL('docs.html', import.meta.url), 'utf8');`,
         };
       });
     },

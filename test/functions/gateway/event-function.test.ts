@@ -1,10 +1,14 @@
-import { createHash } from 'node:crypto';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { createHash, generateKeyPairSync } from 'node:crypto';
+import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { createLocalJWKSet, jwtVerify } from 'jose';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { bundleFunction } from '../../../functions/bundle.ts';
+import { createOpenApiDocument } from '../../../functions/gateway/openai/openapi.ts';
+import { renderDocsPage } from '../../../functions/gateway/openai/openapi-page.ts';
+import manifest from '../../../package.json' with { type: 'json' };
 import { TEST_KEY } from '../../support/gateway.ts';
 import { functionUrlEvent } from '../../support/lambda-runtime-api.ts';
 import { type RunningFunction, runLambdaFunction } from '../../support/run-lambda-function.ts';
@@ -146,6 +150,27 @@ describe('the event function', () => {
     expect(invocation.body).toContain('"code":"deadline_exceeded"');
     expect(invocation.body).not.toContain('[DONE]');
     await container.requests.at(-1)?.abandoned;
+  });
+
+  const call = async (method: string, path: string, body?: object) =>
+    running.api.invoke(functionUrlEvent(method, path, { headers, ...(body === undefined ? {} : { body: JSON.stringify(body) }) })).end();
+
+  it('describes the API as its sources do, although it was bundled without them', async () => {
+    const document = createOpenApiDocument(manifest.version);
+    expect(JSON.parse((await call('GET', '/openapi.json')).body)).toEqual(JSON.parse(JSON.stringify(document)));
+    expect((await call('GET', '/docs')).body).toBe(renderDocsPage(JSON.parse(JSON.stringify(document))));
+  });
+
+  it('has what is needed now and then in files that are read only then', async () => {
+    // Examples of libphonenumber's own, and one that no numbering plan has.
+    const input = ['Call +41 44 668 18 00 today', 'Call +49 30 123456 today', 'Call +999 44 668 18 00 today'];
+    const { results } = JSON.parse((await call('POST', '/v1/moderations', { input })).body);
+    expect(results.map(({ spans }: { spans: { kind: string }[] }) => spans.map(({ kind }) => kind))).toEqual([['phone'], ['phone'], []]);
+    const { publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+    const minted = JSON.parse((await call('POST', '/v1/client_secrets', { device_key: publicKey.export({ format: 'jwk' }) })).body);
+    const keys = JSON.parse((await call('GET', '/.well-known/jwks.json')).body);
+    expect((await jwtVerify(minted.value, createLocalJWKSet(keys))).payload.iss).toBe('penstock');
+    expect(await readdir(folder)).toEqual(expect.arrayContaining(['index.mjs', 'jose.mjs', 'libphonenumber-js.cjs']));
   });
 
   it('answers nobody who comes round the CDN', async () => {
