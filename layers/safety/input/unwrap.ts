@@ -10,6 +10,8 @@ const deepest = 2;
 const shortestBase64 = 20;
 const shortestHex = 24;
 const shortestPercent = 6;
+/** Nobody reads it, but what is inside may be read. */
+const stillEncoded = /^[\w+/=%.\s-]+$/;
 /** Share of letters and spaces that tells text from decoded noise. */
 const textShare = 0.8;
 
@@ -28,10 +30,11 @@ function unwrap(text: string, depth: number, budget: { pieces: number; character
   const found: UnwrappedText[] = [];
   const add = (encoding: UnwrappedText['encoding'], decoded: string) => {
     const readable = decoded.slice(0, budget.characters);
-    if (budget.pieces <= 0 || readable.length < 4 || !isReadable(readable)) return;
+    const isText = isReadable(readable);
+    if (budget.pieces <= 0 || readable.length < 4 || !(isText || (depth < deepest && stillEncoded.test(readable)))) return;
     budget.pieces -= 1;
     budget.characters -= readable.length;
-    found.push({ encoding, text: readable });
+    if (isText) found.push({ encoding, text: readable });
     if (depth < deepest) found.push(...unwrap(readable, depth + 1, budget));
   };
   for (let start = 0; start < text.length && budget.pieces > 0; start += 1) {
