@@ -124,6 +124,7 @@ export function createApp(services: Services, config: GatewayConfig, isDraining:
 
   app.post('/v1/responses', generate, (c) => createResponse(c, room));
   app.post('/v1/responses/input_tokens', async (c) => c.json(await countInputTokens(c, services)));
+  app.post('/v1/responses/compact', (c) => c.notFound()); // no response of this name: a path of OpenAI's that is not served
   app.get('/v1/responses/:id', (c) => getResponse(c, room));
   app.delete('/v1/responses/:id', (c) => deleteResponse(c, room));
   app.post('/v1/responses/:id/cancel', (c) => cancelResponse(c, room));

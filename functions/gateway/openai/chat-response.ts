@@ -58,6 +58,7 @@ function encodeMessage({ content, reasoning, calls }: CollectedChoice, { ids }: 
     role: 'assistant',
     content: content === '' && calls.length > 0 ? null : content,
     refusal: null,
+    annotations: [],
     ...(reasoning === '' ? {} : { reasoning_content: reasoning }),
     ...(calls.length === 0 ? {} : { tool_calls: calls.map((call) => ({ id: ids.create('call_'), type: 'function', function: call })) }),
   };

@@ -4,7 +4,17 @@ import type { Usage } from '../pipeline/generation-request.ts';
 import { conversationIdOf, type ResponseBody } from './responses-request.ts';
 
 /** What an SDK adds on its side is not on the wire. */
-export type WireResponse = Omit<Response, 'output_text'> & { readonly max_tool_calls: number | null; readonly store: boolean };
+export type WireResponse = Omit<Response, 'output_text' | 'safety_identifier' | 'prompt_cache_key' | 'usage'> & {
+  /** Null until the response has ended. */
+  readonly usage: ResponseUsage | null;
+  readonly max_tool_calls: number | null;
+  readonly store: boolean;
+  // OpenAI sends these too, and the Open Responses specification requires them; the SDK's type knows neither the first two nor the nulls.
+  readonly frequency_penalty: number;
+  readonly presence_penalty: number;
+  readonly safety_identifier: string | null;
+  readonly prompt_cache_key: string | null;
+};
 
 /** A response that has said nothing yet. */
 export function createResponseObject(
@@ -21,6 +31,7 @@ export function createResponseObject(
     background: body.background ?? false,
     conversation: conversation === undefined ? null : { id: conversation },
     error: null,
+    frequency_penalty: body.frequency_penalty ?? 0,
     incomplete_details: null,
     instructions: body.instructions ?? null,
     max_output_tokens: body.max_output_tokens ?? null,
@@ -29,6 +40,7 @@ export function createResponseObject(
     model: body.model,
     output: [],
     parallel_tool_calls: body.parallel_tool_calls ?? true,
+    presence_penalty: body.presence_penalty ?? 0,
     previous_response_id: body.previous_response_id ?? null,
     reasoning: { effort: body.reasoning?.effort ?? null, summary: body.reasoning?.summary ?? null },
     service_tier: 'default',
@@ -40,9 +52,10 @@ export function createResponseObject(
     top_logprobs: body.top_logprobs ?? 0,
     top_p: body.top_p ?? 1,
     truncation: body.truncation ?? 'disabled',
+    usage: null,
     ...(typeof body.user === 'string' ? { user: body.user } : {}),
-    ...(typeof body.safety_identifier === 'string' ? { safety_identifier: body.safety_identifier } : {}),
-    ...(typeof body.prompt_cache_key === 'string' ? { prompt_cache_key: body.prompt_cache_key } : {}),
+    safety_identifier: body.safety_identifier ?? null,
+    prompt_cache_key: body.prompt_cache_key ?? null,
   };
 }
 

@@ -67,7 +67,8 @@ const includable = v.picklist(
   'must be something that a response can include.',
 );
 
-const { model, temperature, top_p, top_k, user, safety_identifier, prompt_cache_key } = generationFields;
+const { model, temperature, top_p, top_k, frequency_penalty, presence_penalty, user, safety_identifier, prompt_cache_key } =
+  generationFields;
 
 /** What decides which tokens the model reads: also all that `POST /v1/responses/input_tokens` takes. */
 const promptFields = {
@@ -100,6 +101,9 @@ export const responseSchema = v.strictObject({
   temperature,
   top_p,
   top_k,
+  /** Of the Open Responses specification. */
+  frequency_penalty,
+  presence_penalty,
   user,
   safety_identifier,
   prompt_cache_key,

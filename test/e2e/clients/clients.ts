@@ -82,4 +82,5 @@ export const clients: Readonly<Record<string, Client>> = {
   instructor: python('instructor'),
   litellm: python('litellm'),
   llm: python('llm'),
+  'llm-comply': python('llm_comply'),
 };

@@ -35,7 +35,8 @@ const prepared = await inTurns(wanted, async ([name, client]) => ({ name, client
 say(`prepared in ${cache}`);
 // A tiny encoder stands for an embedding model: the same engine, container and endpoint, with vectors of eight numbers.
 const embeddings = join(HERE, '../../fixtures/engine/tiny-embedding');
-const penstock = await startPenstock(['--embeddings', embeddings]);
+// A short context bounds the answers of clients that ask without a limit.
+const penstock = await startPenstock(['--embeddings', embeddings, '--context', '1024']);
 const proxy = await startCheckingProxy(penstock.port);
 let results: readonly CaseResult[];
 try {

@@ -42,7 +42,12 @@ describe('POST /v1/chat/completions', () => {
     const { post } = await createTestGateway(endpoint);
     const answer = await readJson<ChatCompletion>(await post('/v1/chat/completions', hello));
     expect(answer.choices).toEqual([
-      { index: 0, message: { role: 'assistant', content: 'Hello, héllo 👋🏽!', refusal: null }, logprobs: null, finish_reason: 'stop' },
+      {
+        index: 0,
+        message: { role: 'assistant', content: 'Hello, héllo 👋🏽!', refusal: null, annotations: [] },
+        logprobs: null,
+        finish_reason: 'stop',
+      },
     ]);
     const completionTokens = tokenizer.encode('Hello, héllo 👋🏽!').length + 1;
     const promptTokens = endpoint.requests[0]?.promptTokenIds.length;

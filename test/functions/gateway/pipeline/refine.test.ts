@@ -136,7 +136,7 @@ describe('draft and refine', () => {
 
   it('hides its stages when the catalog says so', async () => {
     const { choice } = await answer(speaks, {}, withPipeline({ showStages: false }));
-    expect(choice?.message).toEqual({ role: 'assistant', content: 'The final answer.', refusal: null });
+    expect(choice?.message).toEqual({ role: 'assistant', content: 'The final answer.', refusal: null, annotations: [] });
   });
 
   it('answers at once where there is nothing to refine: tools, a constrained form, a handful of tokens', async () => {
