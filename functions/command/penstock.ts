@@ -3,29 +3,9 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { parseArgs } from 'node:util';
 import { type CommandConfig, loadCommandConfig } from './config.ts';
+import { COMMAND_HELP, HELP } from './help.ts';
 import { runSafetyPolicy } from './safety-policy.ts';
-
-const HELP = `Usage: npm run penstock -- COMMAND [options]
-
-  keys list
-  keys create --name NAME [--project ID] [--organization ID] [--scopes generate,usage,client_secrets,admin]
-              [--models a,b] [--priority low|normal|high] [--expires-in SECONDS] [--limit NAME=NUMBER]...
-  keys update ID [--name NAME] [--scopes ...] [--models ...] [--priority ...] [--limit NAME=NUMBER]...
-  keys rotate ID [--grace SECONDS]     a new secret; the old one is good for a day, or for SECONDS
-  keys revoke ID
-  limits get|set project|organization ID [--limit NAME=NUMBER]...
-  safety-policy get|set|delete default|project ID|organization ID [--file POLICY.json]    docs/safety.md has its form
-  safety-policy show DIGEST            the policy that judged a generation, as its line in the ledger names it
-  usage [--from DATE] [--to DATE] [--by day,model,api_key,project] [--organization ID] [--csv]
-  doctor [-c SETTING=VALUE]...         what would be deployed to AWS, its cost when idle, and whether the account is ready for it
-  privacy prove                        plants canaries in a gateway of its own and searches everything that it leaves behind
-
-Limits: requests_per_minute, tokens_per_minute, concurrent_requests, tokens_per_day, tokens_per_month, tokens_total,
-dollars_per_day, dollars_per_month. --limit replaces all limits; --limit none removes them.
-
-PENSTOCK_URL      the gateway, default http://127.0.0.1:8080/v1
-PENSTOCK_API_KEY  a key with the scope admin, on this machine default sk-local
-`;
+import { showKeys, showUsage } from './show.ts';
 
 const text = { type: 'string' } as const;
 const OPTIONS = {
@@ -40,11 +20,14 @@ const OPTIONS = {
     from: text,
     to: text,
     by: text,
+    user: text,
     file: text,
   },
   'expires-in': text,
   limit: { type: 'string', multiple: true },
   csv: { type: 'boolean' },
+  json: { type: 'boolean' },
+  'seed-leak': { type: 'boolean' },
   help: { type: 'boolean', short: 'h' },
 } as const;
 
@@ -54,7 +37,9 @@ try {
   if (process.argv[2] === 'doctor') await examineAccount(process.argv.slice(3));
   else {
     const { values, positionals } = parse(process.argv.slice(2));
-    process.stdout.write(values.help === true || positionals.length === 0 ? HELP : await run(positionals, values));
+    const [command = ''] = positionals;
+    const help = values.help === true || positionals.length === 0 ? (COMMAND_HELP[command] ?? HELP) : undefined;
+    process.stdout.write(help ?? (await run(positionals, values)));
   }
 } catch (error) {
   process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);
@@ -70,13 +55,16 @@ function parse(argv: readonly string[]) {
 }
 
 async function run([command, action, ...rest]: readonly string[], values: Values): Promise<string> {
-  if (command === 'privacy' && action === 'prove') return provePrivacy();
+  if (command === 'privacy' && action === 'prove') return provePrivacy(values['seed-leak'] === true);
+  if (command !== 'usage' && action === undefined && command !== undefined && command in COMMAND_HELP) {
+    throw new Error(`\`${command}\` needs to know what to do.\n\n${COMMAND_HELP[command] ?? ''}`);
+  }
   const call = createCaller(loadCommandConfig());
   if (command === 'safety-policy') return show(await runSafetyPolicy(call, action ?? '', rest, values.file));
   const [first = '', second = ''] = rest.map(encodeURIComponent);
   switch (`${command} ${action ?? ''}`.trim()) {
     case 'keys list':
-      return show(await call('GET', '/admin/api_keys'));
+      return values.json === true ? show(await call('GET', '/admin/api_keys')) : showKeys(await call('GET', '/admin/api_keys'));
     case 'keys create':
       return show(
         await call('POST', '/admin/api_keys', {
@@ -104,6 +92,13 @@ async function run([command, action, ...rest]: readonly string[], values: Values
       return show(await call('PUT', limitsPath(first, second), readLimits(values) ?? {}));
     case 'usage':
       return usage(call, values);
+    case 'privacy delete':
+      return show(
+        await call('POST', '/admin/users/forget', {
+          user: need(values.user ?? '', 'the user: --user ID'),
+          ...(values.organization === undefined ? {} : { organization_id: values.organization }),
+        }),
+      );
     default:
       throw new Error(`There is no command \`${[command, action].join(' ').trim()}\`.\n\`npm run penstock -- --help\` lists the commands.`);
   }
@@ -178,11 +173,13 @@ async function usage(call: Call, values: Values): Promise<string> {
   if (values.organization !== undefined) query.set('organization_id', values.organization);
   if (values.csv === true) query.set('format', 'csv');
   const answer = await call('GET', `/usage?${query}`);
-  return values.csv === true ? answer : show(answer);
+  if (values.csv === true) return answer;
+  return values.json === true ? show(answer) : showUsage(answer);
 }
 
-async function provePrivacy(): Promise<string> {
-  const proof = spawn(process.execPath, [new URL('../../test/faults/prove-privacy.ts', import.meta.url).pathname], { stdio: 'inherit' });
+async function provePrivacy(seedsLeak: boolean): Promise<string> {
+  const file = new URL('../../test/faults/prove-privacy.ts', import.meta.url).pathname;
+  const proof = spawn(process.execPath, [file, ...(seedsLeak ? ['--seed-leak'] : [])], { stdio: 'inherit' });
   const [code] = await once(proof, 'exit');
   if (code !== 0) throw new Error('Something was left behind.');
   return '';

@@ -1,6 +1,6 @@
 /**
  * Rows in one SQLite file: the local default. The write-ahead log makes each write whole or absent, also when the process is killed in the
- * middle of it; several processes of one machine may share the file.
+ * middle of it; several processes of one machine may share the file. What is deleted is overwritten in the file, and a moment later out of the log.
  */
 import { mkdirSync } from 'node:fs';
 import { dirname } from 'node:path';
@@ -13,6 +13,8 @@ import { allHold, applyChange, isExpired, type StoredRow } from './table-row.ts'
 /** How long a write waits for another process's. */
 const BUSY_TIMEOUT_MS = 5_000;
 const SWEEP_EVERY_MS = 60_000;
+/** From a deletion to the emptying of the write-ahead log, which still has what was deleted. */
+const ERASE_AFTER_MS = 1_000;
 
 /** @param file the database's path, whose folder is made. `maxPages` bounds the file, in pages of 4 KiB. */
 export function createSqliteTable(file: string, clock: Clock, options: { readonly maxPages?: number } = {}): Table {
@@ -24,6 +26,14 @@ export function createSqliteTable(file: string, clock: Clock, options: { readonl
   const remove = database.prepare('DELETE FROM rows WHERE partition = ? AND sort = ?');
   const sweep = database.prepare('DELETE FROM rows WHERE expires_at <= ?');
   let sweepAt = clock.now() + SWEEP_EVERY_MS;
+  let erasing: NodeJS.Timeout | undefined;
+
+  const eraseSoon = () => {
+    erasing ??= setTimeout(() => {
+      erasing = undefined;
+      if (!emptyLog(database)) eraseSoon();
+    }, ERASE_AFTER_MS).unref();
+  };
 
   const stored = ({ partition, sort }: Key): StoredRow | undefined => {
     const record = selectOne.get(partition, sort);
@@ -32,8 +42,10 @@ export function createSqliteTable(file: string, clock: Clock, options: { readonl
   const visible = (key: Key, row: StoredRow | undefined) =>
     row === undefined || isExpired(row, clock.now()) ? undefined : { key, attributes: row.attributes };
   const store = ({ partition, sort }: Key, row: StoredRow | undefined) => {
-    if (row === undefined) remove.run(partition, sort);
-    else replace.run(partition, sort, JSON.stringify(row.attributes), row.expiresAt ?? null);
+    if (row === undefined) {
+      remove.run(partition, sort);
+      eraseSoon();
+    } else replace.run(partition, sort, JSON.stringify(row.attributes), row.expiresAt ?? null);
   };
 
   /** Nobody else writes between the reading and the writing in here. */
@@ -67,7 +79,7 @@ export function createSqliteTable(file: string, clock: Clock, options: { readonl
       return transaction(() => {
         if (clock.now() >= sweepAt) {
           sweepAt = clock.now() + SWEEP_EVERY_MS;
-          sweep.run(Math.floor(clock.now() / 1000));
+          if (sweep.run(Math.floor(clock.now() / 1000)).changes > 0) eraseSoon();
         }
         const before = stored(change.key);
         const written = allHold(change.if, before, clock.now());
@@ -85,6 +97,7 @@ export function createSqliteTable(file: string, clock: Clock, options: { readonl
       });
     },
     close() {
+      clearTimeout(erasing);
       database.close();
     },
   };
@@ -98,6 +111,7 @@ function open(file: string, maxPages: number | undefined): DatabaseSync {
     database.exec(`
       PRAGMA journal_mode = WAL;
       PRAGMA synchronous = NORMAL;
+      PRAGMA secure_delete = ON;
       CREATE TABLE IF NOT EXISTS rows (
         partition TEXT NOT NULL,
         sort TEXT NOT NULL,
@@ -109,6 +123,18 @@ function open(file: string, maxPages: number | undefined): DatabaseSync {
     `);
     return database;
   });
+}
+
+/** False when another process is at the file: then later. Nothing waits for it here, since it would hold up every request. */
+function emptyLog(database: DatabaseSync): boolean {
+  try {
+    database.exec('PRAGMA busy_timeout = 0');
+    return database.prepare('PRAGMA wal_checkpoint(TRUNCATE)').get()?.['busy'] === 0;
+  } catch {
+    return false;
+  } finally {
+    database.exec(`PRAGMA busy_timeout = ${BUSY_TIMEOUT_MS}`);
+  }
 }
 
 function listStatement(order: 'ASC' | 'DESC'): string {

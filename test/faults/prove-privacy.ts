@@ -1,8 +1,9 @@
 /**
- * `npm run penstock -- privacy prove`: does `store: false` leave nothing behind? Runs the gateway as a process of its own over a SQLite file, the
+ * `npm run penstock -- privacy prove [--seed-leak]`: does `store: false` leave nothing behind, and is a user who was deleted gone? Runs the gateway as a process of its own over a SQLite file, the
  * SDK and our SageMaker runtime, in front of a container that answers with the prompt's own tokens. Plants a canary in prompts and answers, goes
- * through ordinary, refused, broken, cancelled, resumed and killed requests, and searches everything that was written. Two stored answers, one
- * whole and one streamed, are the control: a search that does not find them proves nothing.
+ * through ordinary, refused, broken, cancelled, resumed and killed requests, keeps answers for a user and deletes that user, and searches everything
+ * that was written. Two stored answers, one whole and one streamed, are the control: a search that does not find them proves nothing.
+ * `--seed-leak` runs a gateway with a bug that it must not have (`leaky-gateway.ts`): the search must find it.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
@@ -11,6 +12,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:f
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
+import { parseArgs } from 'node:util';
 import { createFolderTokenizerFiles } from '../../functions/drivers/folder-tokenizer-files.ts';
 import { loadServedModels } from '../../functions/gateway/served-models.ts';
 import { catalog } from '../../models/catalog.ts';
@@ -22,6 +24,7 @@ const MODEL = 'smollm2-135m-instruct';
 /** Of a hostile prompt, the container breaks after so many tokens and quotes the prompt in its error. */
 const BREAKS = 'please break';
 
+const { values } = parseArgs({ options: { 'seed-leak': { type: 'boolean', default: false } } });
 const folder = mkdtempSync(join(tmpdir(), 'penstock-privacy-'));
 let terminal = '';
 const children: ChildProcess[] = [];
@@ -117,12 +120,29 @@ try {
     }),
   );
   await answered(fetch(`${url}/v1/generations/${id}/events`, { headers: { authorization: 'Bearer sk-local' } }));
+  // Everything that is kept of a user, to be deleted by the gateway after the crash.
+  const firstOfUser = canaries.length;
+  const user = plant('the name of a deleted user');
+  const conversation = (await (await ask('conversations', {})).json()) as { id: string };
+  const kept = { store: true, user };
+  await answered(ask('chat/completions', { ...chat(`Keep ${plant("a deleted user's answer")}`), ...kept }));
+  await answered(ask('chat/completions', { ...chat(`Keep ${plant("a deleted user's stream")}`, { stream: true }), ...kept }));
+  await answered(ask('responses', { model: MODEL, input: `Keep ${plant("a deleted user's response")}`, ...kept }));
+  await answered(
+    ask('responses', { model: MODEL, input: `Keep ${plant("a deleted user's conversation")}`, conversation: conversation.id, ...kept }),
+  );
+  const ofUser = canaries.slice(firstOfUser);
   // Killed in mid-stream, and started again over the same file.
   const crashed = await ask('chat/completions', chat(`Crash ${plant('a killed gateway')}`.repeat(3), { stream: true }));
   await crashed.body?.getReader().read();
   await kill('SIGKILL');
   url = await startGateway();
   await answered(ask('chat/completions', chat(`After ${plant('the gateway after it')}`)));
+  const missing = findIn(collectSinks(), ofUser).filter(({ found }) => found.length === 0);
+  if (missing.length > 0) throw new Error(`not kept, so its deletion proves nothing: ${missing.map(({ name }) => name).join(', ')}`);
+  const forgotten = await answered(ask('admin/users/forget', { user }));
+  if (!/"generations":4,"responses":2,"conversations":1/.test(forgotten)) throw new Error(`not all was found of the user: ${forgotten}`);
+  await untilErased();
   await kill('SIGTERM');
 
   const sinks = collectSinks();
@@ -134,12 +154,9 @@ try {
     `Control, a stored answer and a stored stream: found in ${controlFound.map((names) => names.join(', ') || 'NOTHING').join('; ')}`,
   );
   let leaks = 0;
-  for (const { name, text } of canaries) {
-    const found = sinks.filter((sink) => isIn(sink.bytes, text));
+  for (const { name, found } of findIn(sinks, canaries)) {
     leaks += found.length;
-    console.log(
-      `${found.length === 0 ? 'clean' : 'LEAK '}  ${name}${found.length === 0 ? '' : `: ${found.map((sink) => sink.name).join(', ')}`}`,
-    );
+    console.log(found.length === 0 ? `clean  ${name}` : `LEAK   ${name}: ${found.join(', ')}`);
   }
   console.log(`${canaries.length} canaries, ${leaks} leaks`);
   process.exitCode = leaks > 0 || controlFound.some((names) => names.length === 0) ? 1 : 0;
@@ -151,7 +168,8 @@ try {
 async function startGateway(): Promise<string> {
   const port = await freePort();
   const { PENSTOCK_API_KEY: _, ...inherited } = process.env;
-  const child = spawn(process.execPath, [new URL('../../functions/gateway/local.ts', import.meta.url).pathname], {
+  const leak = values['seed-leak'] ? ['--import', new URL('./leaky-gateway.ts', import.meta.url).href] : [];
+  const child = spawn(process.execPath, [...leak, new URL('../../functions/gateway/local.ts', import.meta.url).pathname], {
     env: {
       ...inherited,
       PORT: String(port),
@@ -178,6 +196,14 @@ async function startGateway(): Promise<string> {
   throw new Error('the gateway did not get ready');
 }
 
+/** The write-ahead log has what was deleted until it is emptied, a moment later. */
+async function untilErased(): Promise<void> {
+  const file = join(folder, 'penstock.sqlite-wal');
+  for (let waited = 0; waited < 100 && statSync(file, { throwIfNoEntry: false })?.size !== 0; waited += 1) {
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+}
+
 async function kill(signal: NodeJS.Signals): Promise<void> {
   const child = children.at(-1);
   if (child === undefined || child.exitCode !== null) return;
@@ -194,6 +220,14 @@ function collectSinks(): readonly { readonly name: string; readonly bytes: Buffe
     { name: 'rows in their order', bytes: readRows() },
     { name: 'standard output and error', bytes: Buffer.from(terminal) },
   ];
+}
+
+/** Where each canary is. */
+function findIn(sinks: ReturnType<typeof collectSinks>, planted: typeof canaries): readonly { name: string; found: readonly string[] }[] {
+  return planted.map(({ name, text }) => ({
+    name,
+    found: sinks.filter((sink) => isIn(sink.bytes, text)).map((sink) => sink.name),
+  }));
 }
 
 /** A page of SQLite's holds its rows in no order: a streamed answer is whole only in theirs. */

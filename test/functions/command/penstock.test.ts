@@ -51,6 +51,51 @@ describe('npm run penstock', () => {
     });
   });
 
+  it('shows keys and usage as tables, and all that is known as JSON', async () => {
+    const made = JSON.parse((await run(['keys', 'create', '--name', 'tables', '--limit', 'tokens_per_day=50000'])).out);
+    const [names = '', ...lines] = (await run(['keys', 'list'])).out.trimEnd().split('\n');
+    expect(names).toMatch(/^id +name +prefix +project +organization +scopes +models +limits$/);
+    const line = lines.find((one) => one.startsWith(made.id)) ?? '';
+    expect(line).toMatch(/ tables +sk-pen-\S+ +default +default +generate +all +tokens_per_day=50000$/);
+    expect(JSON.parse((await run(['keys', 'list', '--json'])).out).data).toContainEqual(expect.objectContaining({ id: made.id }));
+    const answer = await fetch(`${url}/completions`, {
+      method: 'POST',
+      headers: { authorization: `Bearer ${made.key}`, 'content-type': 'application/json' },
+      body: JSON.stringify({ model: MODEL, prompt: PROMPT, max_tokens: 4 }),
+    });
+    await answer.text();
+    const usage = (await run(['usage'])).out.split('\n').find((one) => one.includes(made.id)) ?? '';
+    expect(usage).toMatch(new RegExp(`${MODEL} +completed +penstock-gpt/${MODEL} +3 +0 +4 `));
+    expect(JSON.parse((await run(['usage', '--json'])).out).data[0]).toHaveProperty('calls');
+    expect((await run(['usage', '--from', '2020-01-01', '--to', '2020-01-02'])).out).toBe('Nothing was used in this time.\n');
+  });
+
+  it('deletes what is kept of an end user', async () => {
+    const answer = await fetch(`${url}/responses`, {
+      method: 'POST',
+      headers: { authorization: `Bearer ${TEST_KEY}`, 'content-type': 'application/json' },
+      body: JSON.stringify({ model: MODEL, input: 'x', max_output_tokens: 16, user: 'ada' }),
+    });
+    const { id } = (await answer.json()) as { id: string };
+    expect(JSON.parse((await run(['privacy', 'delete', '--user', 'ada'])).out)).toMatchObject({ generations: 1, responses: 1 });
+    const again = await fetch(`${url}/responses/${id}`, { headers: { authorization: `Bearer ${TEST_KEY}` } });
+    expect(again.status).toBe(404);
+  });
+
+  it.each(['keys', 'limits', 'usage', 'privacy', 'safety-policy'])(
+    'says of %s how it is used, also when it is not said what to do',
+    async (command) => {
+      const { out, code } = await run([command, '--help']);
+      expect(code).toBe(0);
+      expect(out).toContain(`npm run penstock -- ${command}`);
+      expect((await run(['--help'])).out).toContain(`  ${command} `);
+      if (command === 'usage') return;
+      const bare = await run([command]);
+      expect(bare.code).toBe(1);
+      expect(bare.err).toContain(out);
+    },
+  );
+
   it.each([
     [['keys', 'create'], /Missing required parameter: 'name'/],
     [['keys', 'revoke', 'key_none'], /nothing of that id/],
@@ -58,6 +103,7 @@ describe('npm run penstock', () => {
     [['keys', 'create', '--name', 'x', '--limit', 'colour=3'], /colour/],
     [['keys', 'rotate'], /id of a key/],
     [['usage', '--from', 'yesterday'], /takes a date/],
+    [['privacy', 'delete'], /--user ID/],
     [['frobnicate'], /no command/],
     [['keys', '--colour'], /--help/],
   ])('says what is wrong with %j in one sentence', async (args, sentence) => {

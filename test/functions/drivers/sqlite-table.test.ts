@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -36,6 +36,27 @@ describe('SQLite table', () => {
     expect(await Promise.all(children.map(async (child) => (await once(child, 'exit'))[0]))).toEqual([0, 0, 0, 0]);
     const table = createSqliteTable(file, clock);
     expect((await table.read({ partition: 'count', sort: 'shared' }))?.attributes['n']).toBe(800);
+    table.close();
+  });
+
+  it('keeps no byte of what was deleted, or whose time was over, in the file or its log', async () => {
+    const time = { at: Date.now(), now: () => time.at };
+    const file = join(folder, 'erased.sqlite');
+    const table = createSqliteTable(file, time);
+    const bytes = () =>
+      Buffer.concat([file, `${file}-wal`].filter((name) => existsSync(name)).map((name) => readFileSync(name))).toString('latin1');
+    for (let n = 0; n < 50; n += 1) {
+      const text = `SECRET-${n} `.repeat(40);
+      const key = { partition: 'erased', sort: String(n) };
+      await table.write({ type: 'put', key, attributes: { text }, ...(n % 2 === 0 ? {} : { expiresAt: Math.floor(time.at / 1000) + 10 }) });
+    }
+    await table.write({ type: 'put', key: { partition: 'kept', sort: '1' }, attributes: { text: 'KEPT' } });
+    expect(bytes()).toContain('SECRET-');
+    for (let n = 0; n < 50; n += 2) await table.write({ type: 'delete', key: { partition: 'erased', sort: String(n) } });
+    time.at += 120_000; // the next write takes along what is over
+    await table.write({ type: 'put', key: { partition: 'kept', sort: '2' }, attributes: { text: 'KEPT' } });
+    await expect.poll(bytes, { timeout: 10_000 }).not.toContain('SECRET-');
+    expect(bytes()).toContain('KEPT');
     table.close();
   });
 
