@@ -1,3 +1,5 @@
+import { TELL_HOST } from './tell-host.ts';
+
 /** Latitude and longitude, degrees, of the regions that a deployment or a CDN location can be in. Only nearness is asked of them. */
 const PLACES: Readonly<Record<string, readonly [number, number]>> = {
   'af-south-1': [-34, 18],
@@ -51,7 +53,8 @@ function centralAngle([latitude1, longitude1]: readonly [number, number], [latit
 
 /**
  * The CDN's own function, which sends a request to the nearest region that is not drained. The key `drained` of its key-value store holds
- * region names separated by commas; a change reaches every location within seconds. If all are drained, none is.
+ * region names separated by commas; a change reaches every location within seconds. If all are drained, none is. The host that was called is
+ * told in a header.
  * https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/helper-functions-origin-modification.html
  * @param domains each deployed region's address, without scheme and slash.
  */
@@ -68,6 +71,7 @@ async function handler(event) {
   const ranked = nearest[cf.edgeLocation.region] || ${JSON.stringify(regions)};
   const region = ranked.find((each) => !drained.includes(each)) || ranked[0];
   cf.updateRequestOrigin({ domainName: domains[region] });
+  ${TELL_HOST}
   return event.request;
 }
 `;

@@ -24,6 +24,7 @@ import { profileOf, type Settings } from '../config.ts';
 import { createAlarmTopic } from '../constructs/alarm-topic.ts';
 import { createFirewall } from '../constructs/firewall.ts';
 import { chooseRegionCode } from '../edge/choose-region.ts';
+import { tellHostCode } from '../edge/tell-host.ts';
 import { firstApiKeyName, GATEWAY_DOMAIN_OUTPUT, gatewayStackName, originSecretName } from '../names.ts';
 
 export interface EdgeStackProps extends StackProps {
@@ -61,7 +62,7 @@ export class EdgeStack extends Stack {
         originRequestPolicy: OriginRequestPolicy.ALL_VIEWER_EXCEPT_HOST_HEADER,
         viewerProtocolPolicy: ViewerProtocolPolicy.HTTPS_ONLY,
         compress: false, // a compressed stream arrives in blocks
-        functionAssociations: settings.regions.length > 1 ? [this.#chooseRegion(domains)] : [],
+        functionAssociations: [settings.regions.length > 1 ? this.#chooseRegion(domains) : this.#tellHost()],
       },
     });
     const host = domain?.name ?? distribution.distributionDomainName;
@@ -72,6 +73,15 @@ export class EdgeStack extends Stack {
       value: firstApiKeyName(settings),
       description: `The secret in ${settings.regions[0]} that holds it`,
     });
+  }
+
+  #tellHost(): FunctionAssociation {
+    const teller = new EdgeFunction(this, 'TellHost', {
+      code: FunctionCode.fromInline(tellHostCode),
+      runtime: FunctionRuntime.JS_2_0,
+      comment: 'Tells the gateway which host was called',
+    });
+    return { function: teller, eventType: FunctionEventType.VIEWER_REQUEST };
   }
 
   #chooseRegion(domains: Readonly<Record<string, string>>): FunctionAssociation {

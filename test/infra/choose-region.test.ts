@@ -1,25 +1,11 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { chooseRegionCode, rankRegions } from '../../infra/edge/choose-region.ts';
+import { runEdgeFunction } from '../support/edge-function.ts';
 
 const domains = { 'eu-west-1': 'eu.example', 'us-west-2': 'us.example', 'ap-southeast-2': 'ap.example' };
 
-/** Runs the function as CloudFront does: JavaScript runtime 2.0, with its one module. */
-async function choose(edge: string | undefined, drained?: string): Promise<string | undefined> {
-  let chosen: string | undefined;
-  const cf = {
-    edgeLocation: { region: edge },
-    kvs: () => ({ get: async () => drained ?? Promise.reject(new Error('KeyNotFound')) }),
-    updateRequestOrigin: ({ domainName }: { domainName: string }) => {
-      chosen = domainName;
-    },
-  };
-  const code = chooseRegionCode(domains).replace("import cf from 'cloudfront';", '');
-  const handler = new Function('cf', `${code}; return handler;`)(cf);
-  const request = { uri: '/v1/chat/completions' };
-  expect(await handler({ request })).toBe(request);
-  return chosen;
-}
+const choose = (edge: string | undefined, drained?: string) => runEdgeFunction(domains, edge, drained);
 
 describe('the choice of a region', () => {
   it.each([

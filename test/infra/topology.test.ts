@@ -5,6 +5,7 @@ import { Match, type Template } from 'aws-cdk-lib/assertions';
 import { Bucket, CfnBucket } from 'aws-cdk-lib/aws-s3';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { ENVIRONMENT } from '../../functions/gateway/config.ts';
+import { PUBLIC_HOST_HEADER } from '../../functions/gateway/middleware/public-origin.ts';
 import { ORIGIN_SECRET_HEADER } from '../../functions/gateway/middleware/verify-origin.ts';
 import { projectPath } from '../../infra/project-path.ts';
 import { catalog, type ServedModel } from '../../models/catalog.ts';
@@ -149,8 +150,16 @@ describe('the edge', () => {
     expect(groups).not.toContain('AWSManagedRulesCommonRuleSet');
   });
 
-  it('chooses among the regions only where there are several', () => {
-    demo('edge').resourceCountIs('AWS::CloudFront::Function', 0);
+  it('tells the gateway the host that was called, and chooses among the regions only where there are several', () => {
+    for (const stacks of [demo, production]) {
+      stacks('edge').hasResourceProperties('AWS::CloudFront::Distribution', {
+        DistributionConfig: Match.objectLike({
+          DefaultCacheBehavior: Match.objectLike({ FunctionAssociations: [Match.objectLike({ EventType: 'viewer-request' })] }),
+        }),
+      });
+      expect(JSON.stringify(stacks('edge').findResources('AWS::CloudFront::Function'))).toContain(PUBLIC_HOST_HEADER);
+    }
+    demo('edge').resourceCountIs('AWS::CloudFront::KeyValueStore', 0);
     production('edge').resourceCountIs('AWS::CloudFront::Function', 1);
     const chooser = JSON.stringify(production('edge').findResources('AWS::CloudFront::Function'));
     for (const region of REGIONS)
