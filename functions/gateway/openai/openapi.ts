@@ -4,6 +4,7 @@
  */
 import { toJsonSchema } from '@valibot/to-json-schema';
 import * as v from 'valibot';
+import { safetyPolicySchema } from '../../../layers/safety/index.ts';
 import { limitsSchema } from '../keys/limits.ts';
 import { createKeySchema, forgetUserSchema, rotateKeySchema, updateKeySchema } from './admin-request.ts';
 import { chatSchema } from './chat-request.ts';
@@ -254,6 +255,21 @@ const operations: readonly Operation[] = [
       answer: ANY,
     },
   ]),
+  ...['projects/{id}/', 'organizations/{id}/', ''].flatMap((owner): Operation[] => {
+    const path = `/v1/admin/${owner}safety_policy`;
+    return [
+      { method: 'get', path, group: 'Administration', summary: 'What is done about unsafe text', answer: ANY },
+      { method: 'put', path, group: 'Administration', summary: 'Sets the safety policy', schema: safetyPolicySchema, answer: ANY },
+      { method: 'delete', path, group: 'Administration', summary: 'Removes the safety policy: what stands above it holds', answer: ANY },
+    ];
+  }),
+  {
+    method: 'get',
+    path: '/v1/admin/safety_policies/{digest}',
+    group: 'Administration',
+    summary: 'The safety policy that judged a generation, by its digest in the ledger',
+    answer: ANY,
+  },
 ];
 
 export function createOpenApiDocument(version: string): JsonObject {
