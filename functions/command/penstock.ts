@@ -31,6 +31,9 @@ const OPTIONS = {
   help: { type: 'boolean', short: 'h' },
 } as const;
 
+/** What `GET /v1/usage` sums by. */
+const USAGE_GROUPS = ['day', 'model', 'api_key', 'project'];
+
 type Values = ReturnType<typeof parse>['values'];
 
 try {
@@ -50,7 +53,8 @@ function parse(argv: readonly string[]) {
   try {
     return parseArgs({ args: [...argv], options: OPTIONS, allowPositionals: true });
   } catch (error) {
-    throw new Error(`${error instanceof Error ? error.message : String(error)}\n\`npm run penstock -- --help\` lists the commands.`);
+    const [sentence = ''] = (error instanceof Error ? error.message : String(error)).split('. ');
+    throw new Error(`${sentence.replace(/\.$/, '')}.\n\`npm run penstock -- --help\` lists the commands.`);
   }
 }
 
@@ -71,17 +75,17 @@ async function run([command, action, ...rest]: readonly string[], values: Values
           ...readKey(values),
           ...(values.project === undefined ? {} : { project_id: values.project }),
           ...(values.organization === undefined ? {} : { organization_id: values.organization }),
-          ...(values['expires-in'] === undefined ? {} : { expires_in_seconds: Number(values['expires-in']) }),
+          ...(values['expires-in'] === undefined ? {} : { expires_in_seconds: readSeconds('expires-in', values['expires-in']) }),
         }),
       );
     case 'keys update':
-      return show(await call('POST', `/admin/api_keys/${need(first, 'the id of a key')}`, readKey(values)));
+      return show(await call('POST', `/admin/api_keys/${need(first, 'the id of a key')}`, readChanges(values)));
     case 'keys rotate':
       return show(
         await call(
           'POST',
           `/admin/api_keys/${need(first, 'the id of a key')}/rotate`,
-          values.grace === undefined ? {} : { grace_seconds: Number(values.grace) },
+          values.grace === undefined ? {} : { grace_seconds: readSeconds('grace', values.grace) },
         ),
       );
     case 'keys revoke':
@@ -100,7 +104,10 @@ async function run([command, action, ...rest]: readonly string[], values: Values
         }),
       );
     default:
-      throw new Error(`There is no command \`${[command, action].join(' ').trim()}\`.\n\`npm run penstock -- --help\` lists the commands.`);
+      throw new Error(
+        `There is no command \`${[command, action].join(' ').trim()}\`.\n` +
+          `\`npm run penstock -- ${command !== undefined && command in COMMAND_HELP ? `${command} ` : ''}--help\` lists those that there are.`,
+      );
   }
 }
 
@@ -141,6 +148,17 @@ function readKey(values: Values): object {
   };
 }
 
+function readChanges(values: Values): object {
+  const changes = readKey(values);
+  if (Object.keys(changes).length === 0) throw new Error('Say what to change: --name, --scopes, --models, --priority or --limit.');
+  return changes;
+}
+
+function readSeconds(option: string, value: string): number {
+  if (!/^\d+$/.test(value)) throw new Error(`--${option} takes a whole number of seconds, not ${value}.`);
+  return Number(value);
+}
+
 function readLimits(values: Values): Record<string, number> | undefined {
   if (values.limit === undefined) return undefined;
   return Object.fromEntries(
@@ -169,6 +187,8 @@ async function usage(call: Call, values: Values): Promise<string> {
   };
   time('from', values.from);
   time('to', values.to);
+  const unknown = values.by?.split(',').find((group) => !USAGE_GROUPS.includes(group));
+  if (unknown !== undefined) throw new Error(`--by takes any of ${USAGE_GROUPS.join(',')}, not ${unknown}.`);
   if (values.by !== undefined) query.set('group_by', values.by);
   if (values.organization !== undefined) query.set('organization_id', values.organization);
   if (values.csv === true) query.set('format', 'csv');

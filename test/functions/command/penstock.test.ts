@@ -104,6 +104,10 @@ describe('npm run penstock', () => {
     [['keys', 'rotate'], /id of a key/],
     [['usage', '--from', 'yesterday'], /takes a date/],
     [['privacy', 'delete'], /--user ID/],
+    [['keys', 'update', 'key_x'], /Say what to change/],
+    [['keys', 'rotate', 'key_x', '--grace', 'long'], /--grace takes a whole number of seconds, not long/],
+    [['usage', '--by', 'day,colour'], /--by takes any of day,model,api_key,project, not colour/],
+    [['keys', 'delete'], /npm run penstock -- keys --help/],
     [['frobnicate'], /no command/],
     [['keys', '--colour'], /--help/],
   ])('says what is wrong with %j in one sentence', async (args, sentence) => {
