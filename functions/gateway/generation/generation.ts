@@ -3,7 +3,7 @@
  * request, however many choices it has.
  */
 import type { ModelDeployment } from '../../../models/catalog.ts';
-import { EndpointUnavailableError } from '../errors.ts';
+import { EndpointUnavailableError, TakenOverError } from '../errors.ts';
 import type { Caller } from '../keys/caller.ts';
 import type { RateLimits } from '../keys/limit-answers.ts';
 import type { Hold, Meters } from '../keys/meters.ts';
@@ -11,6 +11,7 @@ import { chooseTarget, type WeightedTarget, withoutRouting } from '../routing/ch
 import { hedgeFirstEvent } from '../routing/hedge-first-event.ts';
 import type { RetryBudget } from '../routing/retry-budget.ts';
 import { nameOf, type TargetHealth } from '../routing/target-health.ts';
+import type { Table } from '../services/table.ts';
 import type { Clock, Endpoint, EndpointEvent, EndpointRequest, EndpointTarget, Log } from '../services.ts';
 import { classify, isAbort, isTimeLimit, outcomeOf } from './call-failure.ts';
 import { type CallOutcome, CallRecord } from './call-record.ts';
@@ -31,7 +32,9 @@ import {
 } from './machine.ts';
 import { ownCostOf } from './own-cost.ts';
 import { pause } from './pause.ts';
+import type { Runner } from './runner.ts';
 import { settleGeneration } from './settle-generation.ts';
+import { isStillMine } from './takeover.ts';
 import type { VerdictTally } from './verdicts.ts';
 
 /** What every generation of this process shares. */
@@ -42,6 +45,8 @@ export interface GenerationRoom {
   readonly health: TargetHealth;
   readonly queue: CapacityQueue;
   readonly retries: RetryBudget;
+  readonly table: Table;
+  readonly runner: Runner;
   readonly clock: Clock;
   readonly log: Log;
   readonly config: { readonly retry: { readonly maxFailures: number; readonly canWait: boolean; readonly hedgeAfterMs: number } };
@@ -227,8 +232,19 @@ export class Generation {
     }
   }
 
-  /** The whole answer's events; when they end, however they end, what was used is written down and the rest is given back. */
+  /**
+   * The whole answer's events; when they end, however they end, what was used is written down and the rest is given back.
+   * @throws {TakenOverError} it failed, and another process had gone on with it: this failure is nobody's.
+   */
   async *settled<Event>(events: AsyncIterable<Event>): AsyncGenerator<Event> {
+    try {
+      yield* this.#untilSettled(events);
+    } catch (error) {
+      throw this.#isTakenOver ? new TakenOverError() : error;
+    }
+  }
+
+  async *#untilSettled<Event>(events: AsyncIterable<Event>): AsyncGenerator<Event> {
     let end: MachineEvent = { type: 'cancelled' };
     try {
       yield* events;
@@ -240,7 +256,7 @@ export class Generation {
     } finally {
       this.#apply(end); // changes nothing when all choices are over
       await this.#settle();
-      if (isFinal(this.#state.phase)) this.#settled.resolve(this.#state.phase);
+      if (isFinal(this.#state.phase) && !this.#isTakenOver) this.#settled.resolve(this.#state.phase);
     }
   }
 
@@ -402,12 +418,19 @@ export class Generation {
     return effects;
   }
 
+  /** A store that cannot be read cannot be written either: then the hold stands. */
+  async #isMine(): Promise<boolean> {
+    const { table, runner } = this.#room;
+    return !this.#plan.isOneByOne || (await isStillMine(table, runner, this.id).catch(() => true));
+  }
+
   async #settle(): Promise<void> {
     const settlement = this.#settlement;
     if (settlement === undefined || !isFinal(this.#state.phase)) return;
     this.#settlement = undefined;
-    this.#plan.leave();
     if (this.#waitedInLine) this.#room.queue.refused(this.#ticket);
+    this.#isTakenOver ||= !(await this.#isMine()); // asked before this process stops to count it as its work
+    this.#plan.leave();
     if (this.#isTakenOver) return;
     const { hold, caller, modelId, requestId, promptTokens, deployment, verdicts } = this.#plan;
     const { summary } = this.#calls;

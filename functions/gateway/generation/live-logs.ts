@@ -64,7 +64,10 @@ export function createLiveLogs(services: LogServices, runnerLeaseMs: number): Li
           const head = entry.log.options.isKept ? await readLogHead(table, id) : undefined;
           entry.acknowledgedAt = Math.max(entry.acknowledgedAt, head?.acknowledgedAt ?? 0);
           const hasLapsed = leaseMs !== undefined && clock.now() - entry.acknowledgedAt > leaseMs;
-          if (head?.cancelRequested === true || hasLapsed) entry.cancel(new GenerationCancelledError());
+          // Without its head it was deleted meanwhile: it ends, and what it wrote since goes too.
+          const isDeleted = entry.log.options.isKept && head === undefined;
+          if (head?.cancelRequested === true || hasLapsed || isDeleted) entry.cancel(new GenerationCancelledError());
+          if (isDeleted) void entry.log.whenEnded.then(() => deleteLog(table, id)).catch(() => undefined);
         } catch (error) {
           services.log.write('warn', 'generation-control-failed', {
             generationId: id,

@@ -13,6 +13,8 @@ export interface Runner {
   readonly id: string;
   /** Says that a generation runs; the result says that it ended. */
   enter(): () => void;
+  /** It was silent for so long while something ran that others may have taken it for dead: its work may be somebody else's by now. */
+  hasBeenSilent(): boolean;
   close(): void;
 }
 
@@ -23,7 +25,12 @@ export function createRunner(table: Table, clock: Clock, ids: Ids, leaseMs: numb
   const id = ids.create('run_');
   let running = 0;
   let aliveUntil = 0;
+  let silent = false;
   let timer: NodeJS.Timeout | undefined;
+  const hasBeenSilent = () => {
+    silent ||= running > 0 && clock.now() > aliveUntil;
+    return silent;
+  };
   const renew = () => {
     if (aliveUntil - clock.now() > leaseMs * (5 / 6)) return;
     aliveUntil = clock.now() + leaseMs;
@@ -34,10 +41,15 @@ export function createRunner(table: Table, clock: Clock, ids: Ids, leaseMs: numb
   };
   return {
     id,
+    hasBeenSilent,
     enter() {
-      running += 1;
+      hasBeenSilent();
       renew();
-      timer ??= setInterval(renew, leaseMs / 3).unref();
+      running += 1;
+      timer ??= setInterval(() => {
+        hasBeenSilent();
+        renew();
+      }, leaseMs / 3).unref();
       let left = false;
       return () => {
         if (left) return;

@@ -8,7 +8,7 @@ import type { Table } from '../services/table.ts';
 import type { Clock } from '../services.ts';
 import { encodeIds } from './compact-ids.ts';
 import type { Generation, GenerationProgress } from './generation.ts';
-import { eventKey, fenceOf, headKey, type LoggedEvent, planKey } from './token-log.ts';
+import { eventKey, fenceOf, headKey, type LoggedEvent, planKey, stillOf } from './token-log.ts';
 
 /** What is kept so that another process can go on. */
 export interface KeptContinuation {
@@ -79,6 +79,8 @@ export class RunningLog {
   #writtenIds: number;
   readonly #fence: string | undefined;
   #ended = false;
+  /** Ended, and whether another process has it is known. */
+  #isOver = false;
   #isBroken = false;
   #isTakenOver = false;
   readonly #ending = Promise.withResolvers<void>();
@@ -142,11 +144,9 @@ export class RunningLog {
     this.#ended = true;
     if (this.options.isKept) {
       await this.#flush();
-      if (!this.#isTakenOver) {
-        const end = { type: 'update', key: headKey(this.options.id), set: { ended: true }, if: [{ row: 'present' }] } as const;
-        await this.#table.write(end).catch(this.options.onWriteFailed);
-      }
+      if (!this.#isTakenOver) await this.#writeEnd().catch(this.options.onWriteFailed);
     }
+    this.#isOver = true;
     this.#ending.resolve();
     this.#notify();
   }
@@ -154,6 +154,7 @@ export class RunningLog {
   /** Another process makes it: nothing follows here, and nothing is written. */
   leave(): void {
     this.#ended = true;
+    this.#isOver = true;
     this.#ending.resolve();
     this.#notify();
   }
@@ -174,7 +175,7 @@ export class RunningLog {
         if (event !== undefined) {
           at += 1;
           yield event;
-        } else if (this.#ended && this.#shown >= this.#events.length) return;
+        } else if (this.#isOver && this.#shown >= this.#events.length) return;
         else await this.#wake.promise;
       }
     } finally {
@@ -249,6 +250,12 @@ export class RunningLog {
     }
     this.#written += frames.length;
     this.#writtenIds = tokenIds.length;
+  }
+
+  async #writeEnd(): Promise<void> {
+    const { id, runnerId } = this.options;
+    const { written, row } = await this.#table.write({ type: 'update', key: headKey(id), set: { ended: true }, if: stillOf(runnerId) });
+    this.#isTakenOver = !written && row !== undefined && row.attributes['runnerId'] !== runnerId;
   }
 
   #expiresAt(): number {

@@ -7,7 +7,7 @@ import type { Table } from '../services/table.ts';
 import type { Clock } from '../services.ts';
 import { decodeIds } from './compact-ids.ts';
 import type { GenerationProgress } from './generation.ts';
-import { isRunnerAlive, runnerAliveUntil } from './runner.ts';
+import { isRunnerAlive, type Runner, runnerAliveUntil } from './runner.ts';
 import {
   eventKey,
   eventsIn,
@@ -99,6 +99,13 @@ export async function takeOver(
       if: [earlierFence === undefined ? { row: 'absent' } : { attribute: 'fence', equals: earlierFence }],
     },
   ]);
+}
+
+/** Nobody took this process for dead and went on with its answer. */
+export async function isStillMine(table: Table, runner: Runner, id: string): Promise<boolean> {
+  if (!runner.hasBeenSilent()) return true;
+  const head = await readLogHead(table, id);
+  return head === undefined || head.runnerId === runner.id;
 }
 
 /** Somebody may still go on with the answer of this process, which is dead: its tokens are not given back yet. */

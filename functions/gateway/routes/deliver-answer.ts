@@ -4,7 +4,7 @@
  * (`x-penstock-lease: SECONDS`) may come back within it; one that sent an `Idempotency-Key` finds its answer under that key.
  */
 import { createHash } from 'node:crypto';
-import { HandOverError, InvalidRequestError } from '../errors.ts';
+import { HandOverError, InvalidRequestError, TakenOverError } from '../errors.ts';
 import type { EndUserTrace } from '../generation/end-users.ts';
 import type { Generation } from '../generation/generation.ts';
 import { handOver } from '../generation/hand-over.ts';
@@ -76,6 +76,7 @@ export async function deliverAnswer<State>(
       try {
         return await encode(await startAnswer(c, room, request, form, generationId, key));
       } catch (error) {
+        if (error instanceof TakenOverError) continue; // its answer is another process's now
         await releaseIdempotencyKey(room, ownerId, key, generationId);
         throw error;
       }

@@ -1,3 +1,4 @@
+import { TakenOverError } from '../errors.ts';
 import type { LoggedEvent } from '../generation/token-log.ts';
 import { encodeError } from '../openai/error-body.ts';
 import type { Log } from '../services.ts';
@@ -43,7 +44,7 @@ export async function* frameEvents(
     for await (const value of events) yield framing.frame(value);
     if (framing.end !== '') yield framing.end;
   } catch (error) {
-    if (isLeft()) return;
+    if (isLeft() || error instanceof TakenOverError) return;
     log.write('error', 'stream-failed', { requestId, error: error instanceof Error ? error.name : 'unknown' });
     yield framing.frame(encodeError(error, requestId));
   }

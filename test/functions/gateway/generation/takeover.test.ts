@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { createMemoryTable } from '../../../../functions/drivers/memory-table.ts';
+import { EndpointUnavailableError } from '../../../../functions/gateway/errors.ts';
 import { decodeIds, encodeIds } from '../../../../functions/gateway/generation/compact-ids.ts';
 import { findLost, takeOver } from '../../../../functions/gateway/generation/takeover.ts';
 import type { Table } from '../../../../functions/gateway/services/table.ts';
@@ -207,6 +208,39 @@ describe('an answer whose gateway was killed', () => {
     expect(await other.usage()).toMatchObject([{ status: 'completed', completion_tokens: LENGTH }]);
   });
 
+  it('is not settled by a process that was only silent, and failed when it woke up', async () => {
+    const { shared, clock } = await createScene(0);
+    const life = createMortalTable(shared);
+    const wake = Promise.withResolvers<void>();
+    const broken = () => new EndpointUnavailableError('broken', 'penstock-gpt');
+    const failing = new ToyEndpoint(
+      (_, call) => ({ after: call === 0 ? 5 : 0, error: broken() }),
+      async (request) => {
+        if (request.promptTokenIds.length > 3 || failing.generatedTokens === 5) await wake.promise;
+      },
+    );
+    const silent = await createGenerationGateway(failing, { table: life.table, clock });
+    const response = await silent.complete(body, { headers: LEASE });
+    const id = generationOf(response);
+    const reading = response.text().catch(() => 'the connection broke');
+    await untilWritten(shared, id, 5);
+    life.suspend();
+    clock.at += 20_000;
+    const goOn = Promise.withResolvers<void>();
+    const waiting: ToyEndpoint = new ToyEndpoint(undefined, () => (waiting.generatedTokens === 4 ? goOn.promise : Promise.resolve()));
+    const other = await createGenerationGateway(waiting, { table: shared, clock });
+    await readEvents(await eventsOf(other, id), 9);
+    life.wake();
+    wake.resolve();
+    await expect.poll(() => failing.open).toBe(0);
+    await expect.poll(() => failing.requests.length).toBeGreaterThan(1);
+    goOn.resolve();
+    const bytes = await (await eventsOf(other, id)).text();
+    expect(await reading).toBe(bytes);
+    expect((await readStream(new Response(bytes))).text).toBe(await uninterrupted(body));
+    expect(await other.usage()).toMatchObject([{ status: 'completed', completion_tokens: LENGTH }]);
+  });
+
   it.each([true, false])('is what its Idempotency-Key answers (stream: %s)', async (stream) => {
     const { dying, still, other, die, endpoint } = await createScene(9);
     const headers = { 'idempotency-key': 'order-7' };
@@ -320,6 +354,22 @@ describe('an answer whose gateway was killed', () => {
     // From then on nobody can.
     const { error } = await readStream(await other.call('GET', `/v1/generations/${generationOf(response)}/events`, { key }));
     expect(error).toBe('generation_lost');
+  });
+
+  it('ends, and leaves nothing behind, when it is deleted while another process makes it', async () => {
+    const { shared, clock } = await createScene(0);
+    const slow = new ToyEndpoint(undefined, () => sleep(5));
+    const maker = await createGenerationGateway(slow, { table: shared, clock });
+    const other = await createGenerationGateway(new ToyEndpoint(), { table: shared, clock });
+    const request = { model: 'smollm2-135m-instruct', input: 'Hello', background: true, max_output_tokens: 4_000 };
+    const created = await maker.call('POST', '/v1/responses', { body: request });
+    const id = generationOf(created);
+    await untilWritten(shared, id, 5);
+    const { id: responseId } = (await created.json()) as { id: string };
+    expect((await other.call('DELETE', `/v1/responses/${responseId}`)).status).toBe(200);
+    await expect.poll(() => slow.open, { timeout: 10_000 }).toBe(0);
+    await expect.poll(() => shared.list(`generation/${id}`)).toEqual([]);
+    await expect.poll(() => maker.usage()).toMatchObject([{ status: 'cancelled' }]);
   });
 
   it('leaves nothing behind when it is deleted', async () => {
