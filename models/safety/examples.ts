@@ -8,8 +8,8 @@ export interface Example {
   /** What belongs together inside a source: a template, a topic. */
   readonly group: string;
   readonly text: string;
-  /** A head that is missing was not judged. */
-  readonly labels: Readonly<Partial<Record<HeadName, 0 | 1>>>;
+  /** 0 or 1, or between them where a model labelled. A head that is missing was not judged. */
+  readonly labels: Readonly<Partial<Record<HeadName, number>>>;
 }
 
 export async function readExamples(path: string): Promise<Example[]> {

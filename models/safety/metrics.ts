@@ -31,3 +31,10 @@ export function atThreshold(scored: readonly Scored[], threshold: number): { f1:
   }
   return { f1: (2 * hits) / (hits + alarms + bad || 1), recall: hits / (bad || 1), falseAlarms: alarms / (scored.length - bad || 1) };
 }
+
+export const mean = (numbers: readonly number[]): number => numbers.reduce((sum, number) => sum + number, 0) / numbers.length;
+
+/** The mean of folds' areas, and each of them. */
+export function formatFolds(areas: readonly number[]): string {
+  return `${mean(areas).toFixed(3)} (${areas.map((area) => area.toFixed(3)).join(', ')})`;
+}

@@ -37,7 +37,7 @@ interface Window {
 interface Bag {
   readonly windows: readonly Window[];
   /** One label for each head, -1 where the example was not judged. */
-  readonly labels: Int8Array;
+  readonly labels: Float32Array;
   /** How much the example counts for each head. */
   readonly weights: Float32Array;
 }
@@ -115,7 +115,7 @@ function readBag(example: Example, options: TrainingOptions): Bag {
       const { buckets, words } = reader.read(text);
       return { buckets: buckets.slice(), wordScore: options.wordScore(words) };
     });
-  const labels = new Int8Array(headCount).fill(-1);
+  const labels = new Float32Array(headCount).fill(-1);
   headNames.forEach((name, head) => {
     labels[head] = example.labels[name] ?? -1;
   });

@@ -25,6 +25,15 @@ export const headNames = [
 export type HeadName = (typeof headNames)[number];
 
 const abusiveHeads = headNames.slice(1, 9) as readonly (HeadName & ClassifiedCategory)[];
+/**
+ * Categories without a head, since no text with their labels could be had, and the heads that answer for them. A part of a category is at most as
+ * likely as the whole, so the score of the whole is the cautious one. Harassment that threatens is harassment and violence at once.
+ */
+const answeredBy: Readonly<Partial<Record<ClassifiedCategory, (score: (category: ClassifiedCategory) => number) => number>>> = {
+  'harassment/threatening': (score) => Math.min(score('harassment'), Math.max(score('violence'), score('hate/threatening'))),
+  'self-harm/intent': (score) => score('self-harm'),
+  'self-harm/instructions': (score) => score('self-harm'),
+};
 const finite = v.pipe(v.number(), v.finite());
 const headerSchema = v.strictObject({
   name: v.string(),
@@ -94,7 +103,7 @@ export function loadLinearHeads(file: Uint8Array): WindowClassifier {
   const logits = new Map<HeadName, number>();
   return {
     name: header.name,
-    thresholds: header.thresholds,
+    thresholds: withThresholdsOfParents(header.thresholds),
     score(text, windowsBefore = 0) {
       const { buckets, words } = reader.read(text);
       sums.fill(0);
@@ -111,6 +120,12 @@ export function loadLinearHeads(file: Uint8Array): WindowClassifier {
       return scoresOf(logits);
     },
   };
+}
+
+/** A category that another head answers for has the threshold of the category that it is a part of. */
+function withThresholdsOfParents(thresholds: HeadsHeader['thresholds']): HeadsHeader['thresholds'] {
+  const parents = Object.keys(answeredBy).map((category) => [category, thresholds[category.split('/')[0] as ClassifiedCategory] ?? 0.5]);
+  return { ...Object.fromEntries(parents), ...thresholds };
 }
 
 /** alt-profanity-check's score of words: the sum of weight x idf over the length of the idf vector. */
@@ -145,5 +160,6 @@ function scoresOf(logits: ReadonlyMap<HeadName, number>): Scores {
     scores[name] = (abuse * (chances[index] ?? 0)) / likeliest;
   });
   for (const name of ['illicit', 'illicit/violent', 'prompt_injection'] as const) scores[name] = sigmoid(logits.get(name) ?? -20);
+  for (const [category, answer] of Object.entries(answeredBy)) scores[category as ClassifiedCategory] = answer((name) => scores[name] ?? 0);
   return scores;
 }

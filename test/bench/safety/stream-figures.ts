@@ -3,7 +3,7 @@ import type { SafetyFilter } from '../../../layers/safety/index.ts';
 import { createRandom } from '../../../models/safety/examples.ts';
 import { hostileText } from '../../support/hostile-text.ts';
 import { plantPersonalData } from './personal-data.ts';
-import type { Report } from './report.ts';
+import { atMost, both, type Report } from './report.ts';
 import { tokensOf } from './texts.ts';
 
 /** The streaming law, what is held, and what it costs. */
@@ -36,7 +36,7 @@ export function reportStreams(rules: SafetyFilter, withHeads: SafetyFilter, pros
   report.line(
     `random chunkings (${runs})`,
     `${differences} differences, ${leaks} releases that were not a prefix of the final text`,
-    '0 / 0',
+    both(atMost(differences, 0), atMost(leaks, 0)),
   );
 
   const tokens = tokensOf(prose.slice(0, 200_000));
@@ -48,16 +48,18 @@ export function reportStreams(rules: SafetyFilter, withHeads: SafetyFilter, pros
   }
   held.sort((a, b) => a - b);
   const mean = held.reduce((sum, count) => sum + count, 0) / held.length;
+  const p95 = held[Math.floor(held.length * 0.95)] ?? 0;
   report.line(
     `characters held on prose (${tokens.length} tokens)`,
-    `mean ${mean.toFixed(2)}, p95 ${held[Math.floor(held.length * 0.95)]}, most ${held.at(-1)}`,
-    'mean <= 5, p95 <= 12',
+    `mean ${mean.toFixed(2)}, p95 ${p95}, most ${held.at(-1)}`,
+    both(atMost(mean, 5), atMost(p95, 12)),
   );
   for (const [name, filter] of [
     ['rules', rules],
     ['rules and heads', withHeads],
   ] as const) {
-    report.line(`CPU per token, ${name}`, `${cpuPerToken(filter, tokens).toFixed(2)} us`, '<= 10 us');
+    const microseconds = cpuPerToken(filter, tokens);
+    report.line(`CPU per token, ${name}`, `${microseconds.toFixed(2)} us`, atMost(microseconds, 10, ' us'));
   }
 }
 
@@ -87,10 +89,46 @@ export function reportSpeed(rules: SafetyFilter, withHeads: SafetyFilter, prose:
   report.line(
     'check of 512 characters, rules and heads',
     `p50 ${times[250]?.toFixed(3)} ms, p95 ${times[475]?.toFixed(3)} ms`,
-    'p50 <= 1 ms',
+    atMost(times[250] ?? 0, 1, ' ms'),
   );
   const single = [...Array.from({ length: 94 }, (_, index) => String.fromCharCode(33 + index)), ' ', '\n', 'é', '機', '😀', '\u0301'];
-  const patterns = ['1-', 'a.', 'a.a.a.@', '1 ', '12 ', '@a', ':a', '=1', '://', 'secret:'];
+  // What took longest of some thousands of random patterns, and what each recogniser begins with.
+  const slowOnes = [
+    '12 ',
+    '/22',
+    '128-',
+    '123/',
+    ' 1235',
+    '=0',
+    '+1',
+    '0-',
+    'M.',
+    'sk-',
+    '0xsk-',
+    'eyJ-',
+    'glpat-',
+    'xoxb-1',
+    '+1::9A',
+    '1,',
+  ];
+  const beginnings = [
+    '1-',
+    'a.',
+    'a.a.a.@',
+    '1 ',
+    '@a',
+    ':a',
+    '=1',
+    '://',
+    'secret:',
+    'key=',
+    'ssn 12 ',
+    'born 1 ',
+    '+1234567 ',
+    'GB82 ',
+    'b o ',
+  ];
+  const patterns = [...slowOnes, ...beginnings];
   for (const [name, pieces] of [
     ['one repeated character', single],
     ['a repeated pattern', patterns],
@@ -101,7 +139,7 @@ export function reportSpeed(rules: SafetyFilter, withHeads: SafetyFilter, prose:
     report.line(
       `100 kB of ${name}, the slowest, CPU`,
       `${slowest?.milliseconds.toFixed(1)} ms (${JSON.stringify(slowest?.piece)})`,
-      name === 'a repeated pattern' ? '' : '<= 50 ms',
+      atMost(slowest?.milliseconds ?? 0, 50, ' ms'),
     );
   }
 }

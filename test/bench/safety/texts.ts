@@ -1,6 +1,6 @@
 /** Texts for the figures: the evaluation sources of the cache that `prepare_training_data.py` fills, and the project's own. */
 import { existsSync, readFileSync } from 'node:fs';
-import { createRandom, type Example, readExamples } from '../../../models/safety/examples.ts';
+import { type Example, readExamples } from '../../../models/safety/examples.ts';
 
 /** Texts that training never sees; none when there is no cache. */
 export async function readEvaluationTexts(cache: string): Promise<readonly Example[]> {
@@ -31,21 +31,4 @@ export function readProse(examples: readonly Example[]): string {
 /** Pieces as a model streams them: a word with the space before it, a mark, a line's end. */
 export function tokensOf(text: string): string[] {
   return text.match(/ ?[\p{L}\p{M}]+| ?\p{N}{1,3}|\s+| ?[^\s\p{L}\p{N}]+/gu) ?? [];
-}
-
-export interface LongText {
-  readonly text: string;
-  readonly isBad: boolean;
-}
-
-/** Four hundred texts of forty benign sentences; every second one with an attack somewhere inside. */
-export function hideAttacks(benign: readonly string[], attacks: readonly string[]): LongText[] {
-  const random = createRandom(11);
-  return Array.from({ length: 400 }, (_, index) => {
-    const start = Math.floor(random() * (benign.length - 41));
-    const sentences = benign.slice(start, start + 40);
-    const isBad = index % 2 === 0;
-    if (isBad) sentences.splice(Math.floor(random() * 40), 0, `${attacks[(index / 2) % attacks.length]}.`);
-    return { text: sentences.join(' '), isBad };
-  });
 }
