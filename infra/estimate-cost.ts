@@ -29,7 +29,7 @@ export async function estimateIdleCost(
   endpoints: readonly EndpointPlan[],
   hourlyPrice: (region: string, instanceType: string) => Promise<number | undefined>,
 ): Promise<readonly CostLine[]> {
-  const { provisionedConcurrency, firewall, probe } = profileOf(settings);
+  const { provisionedConcurrency, firewall, probe, signingKey } = profileOf(settings);
   const regions = settings.regions.length;
   const instances: CostLine[] = [];
   for (const region of settings.regions) {
@@ -46,7 +46,7 @@ export async function estimateIdleCost(
   return [
     ...instances,
     { what: 'secrets and their replicas', dollars: PRICES.secretMonth * (regions + new Set([...settings.regions, EDGE_REGION]).size) },
-    { what: 'keys', dollars: PRICES.keyMonth * regions },
+    { what: 'keys', dollars: PRICES.keyMonth * (signingKey ? 2 : 1) * regions },
     { what: 'alarms', dollars: PRICES.alarmMonth * ALARMS_PER_REGION * regions },
     ...(provisionedConcurrency === 0 ? [] : [{ what: `${provisionedConcurrency} warm gateways in each region`, dollars: warm }]),
     ...(firewall ? [{ what: 'firewall', dollars: PRICES.firewallMonth }] : []),

@@ -11,6 +11,8 @@ export interface Profile {
   /** The table can be deleted only after this was switched off. */
   readonly deletionProtection: boolean;
   readonly logRetentionDays: 7 | 90;
+  /** Client secrets are signed by a key in KMS, which nobody can read, instead of one in the table. */
+  readonly signingKey: boolean;
   /** The public address is called from several continents every 30 seconds. */
   readonly probe: boolean;
 }
@@ -23,6 +25,7 @@ export const PROFILES = {
     firewall: false,
     deletionProtection: false,
     logRetentionDays: 7,
+    signingKey: false,
     probe: false,
   },
   production: {
@@ -32,6 +35,7 @@ export const PROFILES = {
     firewall: true,
     deletionProtection: true,
     logRetentionDays: 90,
+    signingKey: true,
     probe: true,
   },
 } as const satisfies Record<string, Profile>;

@@ -3,6 +3,7 @@ import { Arn, ArnFormat, CfnOutput, Duration, Fn, RemovalPolicy, Stack, type Sta
 import { Alarm, Stats, TreatMissingData } from 'aws-cdk-lib/aws-cloudwatch';
 import { LambdaDeploymentConfig, LambdaDeploymentGroup } from 'aws-cdk-lib/aws-codedeploy';
 import type { Role } from 'aws-cdk-lib/aws-iam';
+import { Key, KeySpec, KeyUsage } from 'aws-cdk-lib/aws-kms';
 import {
   type Alias,
   Architecture,
@@ -46,7 +47,7 @@ const TIMEOUT = Duration.minutes(9);
 export class GatewayStack extends Stack {
   constructor(scope: Construct, id: string, { settings, endpoints, bundlesFolder, ...props }: GatewayStackProps) {
     super(scope, id, { ...props, description: 'Penstock: the OpenAI-compatible gateway' });
-    const { logRetentionDays } = profileOf(settings);
+    const { logRetentionDays, signingKey } = profileOf(settings);
     const logs = new LogGroup(this, 'Logs', { retention: logRetentionDays, removalPolicy: RemovalPolicy.DESTROY });
     const role = this.#createRole(settings, endpoints, logs);
     const environment = {
@@ -55,6 +56,7 @@ export class GatewayStack extends Stack {
       PENSTOCK_ORIGIN_SECRET_ARN: this.#secretArn(originSecretName(settings)),
       PENSTOCK_API_KEY_ARN: this.#secretArn(firstApiKeyName(settings)),
       PENSTOCK_JOBS_QUEUE: `https://sqs.${this.region}.${this.urlSuffix}/${this.account}/${jobsName(settings)}`,
+      ...(signingKey ? { PENSTOCK_SIGNING_KEY_ARN: this.#createSigningKey(role) } : {}),
     };
     const parts: GatewayParts = { settings, role, logs, environment, bundlesFolder };
     const domain = settings.gateway === 'web' ? this.#createWebFunction(parts) : this.#createEventFunction(parts);
@@ -113,6 +115,18 @@ export class GatewayStack extends Stack {
     );
     allow(role, ['sqs:SendMessage'], [this.formatArn({ service: 'sqs', resource: jobsName(settings) })]);
     return role;
+  }
+
+  /** @returns its ARN. What it signs lives for hours, so it may go with the stack; another region's key is as good. */
+  #createSigningKey(role: Role): string {
+    const key = new Key(this, 'SigningKey', {
+      description: 'Signs the client secrets of Penstock',
+      keySpec: KeySpec.ECC_NIST_P256,
+      keyUsage: KeyUsage.SIGN_VERIFY,
+      removalPolicy: RemovalPolicy.DESTROY,
+    });
+    allow(role, ['kms:GetPublicKey', 'kms:Sign'], [key.keyArn]);
+    return key.keyArn;
   }
 
   /** Without the six characters that Secrets Manager adds: it understands both forms, and a policy needs the long one. */

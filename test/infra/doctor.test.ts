@@ -76,7 +76,7 @@ describe('the estimate', () => {
 
   it('has the GPUs that always run', async () => {
     expect(await total({ profile: 'production' }, 1)).toBeCloseTo(
-      1.5 * 730 + 1.2 + 1 + 1 + 2 * (1769 / 1024) * 0.0000033334 * 3600 * 730 + 8 + 2,
+      1.5 * 730 + 1.2 + 2 + 1 + 2 * (1769 / 1024) * 0.0000033334 * 3600 * 730 + 8 + 2,
       6,
     );
   });

@@ -1,3 +1,4 @@
+import { generateKeyPairSync } from 'node:crypto';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -6,6 +7,7 @@ import { App, type Stack } from 'aws-cdk-lib';
 import { Template } from 'aws-cdk-lib/assertions';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { bundleFunction } from '../../functions/bundle.ts';
+import { createAwsJsonClient } from '../../functions/drivers/aws-json-client.ts';
 import { buildApp } from '../../infra/build-app.ts';
 import { loadSettings } from '../../infra/config.ts';
 import { projectPath } from '../../infra/project-path.ts';
@@ -33,6 +35,7 @@ let moto: Moto;
 let runtime: TestRuntime;
 let container: ScriptedContainer;
 let queue: TestQueue;
+let signingKeyArn: string;
 const functions: RunningFunction[] = [];
 let gateway: Deployed;
 let jobs: Deployed;
@@ -46,7 +49,9 @@ interface Deployed {
 
 beforeAll(async () => {
   const { default: file } = await import(projectPath('cdk.json'), { with: { type: 'json' } });
-  const app = new App({ context: { ...file.context, penstock: { ...file.context.penstock, regions: [TEST_REGION] } } });
+  const app = new App({
+    context: { ...file.context, penstock: { ...file.context.penstock, profile: 'production', regions: [TEST_REGION] } },
+  });
   folder = await mkdtemp(join(tmpdir(), 'penstock-least-privilege-'));
   for (const name of ['event-function', 'jobs-function'] as const) await bundleFunction(name, join(folder, name));
   buildApp(
@@ -61,6 +66,12 @@ beforeAll(async () => {
   const secrets = new SecretsManagerClient(moto.client);
   await secrets.send(new CreateSecretCommand({ Name: 'penstock/origin', SecretString: ORIGIN_SECRET }));
   await secrets.send(new CreateSecretCommand({ Name: 'penstock/first-api-key', SecretString: KEY }));
+  const kms = createAwsJsonClient({ name: 'kms', target: 'TrentService', version: '1.1' }, moto.client);
+  const { KeyMetadata } = await kms.call<{ KeyMetadata: { Arn: string } }>('CreateKey', {
+    KeySpec: 'ECC_NIST_P256',
+    KeyUsage: 'SIGN_VERIFY',
+  });
+  signingKeyArn = KeyMetadata.Arn;
   runtime = await startTestRuntime({
     endpoints: { 'penstock-gpt': { inferenceComponents: { [MODEL]: { containers: [container.url] } } } },
   });
@@ -81,11 +92,11 @@ afterAll(async () => {
 async function start(app: App, stack: string, bundle: string): Promise<Deployed> {
   const template = Template.fromStack(app.node.findChild(`penstock-${stack}-${TEST_REGION}`) as Stack); // the only child of this name
   const [policy] = Object.values(template.findResources('AWS::IAM::Policy'));
-  const all: PolicyStatement[] = policy?.['Properties']?.PolicyDocument.Statement ?? [];
+  const all: PolicyStatement[] = withSigningKey(policy?.['Properties']?.PolicyDocument.Statement ?? []);
   // With this role Lambda itself writes the function's log, and takes messages from its queue.
   const statements = all.filter(({ Action }) => !/logs:|sqs:ReceiveMessage/.test(String(Action)));
   const [lambda] = Object.values(template.findResources('AWS::Lambda::Function'));
-  const variables: Record<string, unknown> = lambda?.['Properties']?.Environment.Variables ?? {};
+  const variables: Record<string, unknown> = withSigningKey(lambda?.['Properties']?.Environment.Variables ?? {});
   const environment = Object.fromEntries(Object.entries(variables).map(([name, value]) => [name, textOf(value)]));
   const recorder = await recordAwsCalls({ sagemaker: runtime.url, '*': String(moto.client.endpoint) });
   const running = await runLambdaFunction(join(folder, bundle), {
@@ -99,6 +110,11 @@ async function start(app: App, stack: string, bundle: string): Promise<Deployed>
   });
   functions.push(running);
   return { running, recorder, statements };
+}
+
+/** The template's own key is in AWS alone: moto's stands in for it. */
+function withSigningKey<Part extends object>(part: Part): Part {
+  return JSON.parse(JSON.stringify(part).replaceAll(/\{"Fn::GetAtt":\["SigningKey\w*","Arn"\]\}/g, JSON.stringify(signingKeyArn)));
 }
 
 /** Texts of the template refer to the partition and the domain of AWS alone; the account is moto's. */
@@ -140,6 +156,8 @@ async function callEverything(): Promise<void> {
   await call('POST', `/v1/admin/api_keys/${created.id}/rotate`, {});
   await call('DELETE', `/v1/admin/api_keys/${created.id}`);
   await call('GET', '/v1/usage');
+  const { publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+  await call('POST', '/v1/client_secrets', { device_key: publicKey.export({ format: 'jwk' }) });
   // Permission is needed before the container decides: a refusal shows the call as well as an answer does.
   container.play(replay(loadRecording('error-validation')));
   await call('POST', '/v1/classify', { model: MODEL, input: 'Hi', labels: ['greeting', 'farewell'] }, {}, 400);
@@ -194,15 +212,16 @@ describe.each([
 
   it('is found out when anything is added', () => {
     const { recorder, statements } = deployed();
-    const at = statements.findIndex(({ Action }) => String(Action).includes('sagemaker:'));
-    const invoking = statements[at] as PolicyStatement;
-    const unusedWith = (statement: PolicyStatement) => comparePolicy(recorder.calls, statements.with(at, statement)).unused;
-    expect(unusedWith({ ...invoking, Action: [...[invoking.Action].flat(), 'sagemaker:DeleteEndpoint'] })).toEqual([
-      'sagemaker:DeleteEndpoint',
-    ]);
-    expect(unusedWith({ ...invoking, Action: 'sagemaker:*' })).toEqual(['sagemaker:*']);
-    expect(unusedWith({ ...invoking, Resource: '*' })).toEqual(['*']);
-    const other = 'arn:aws:sagemaker:us-east-1:111111111111:endpoint/other';
-    expect(unusedWith({ ...invoking, Resource: [invoking.Resource, other].flat() })).toEqual(['endpoint/other']);
+    for (const [at, statement] of statements.entries()) {
+      const unusedWith = (change: Partial<PolicyStatement>) =>
+        comparePolicy(recorder.calls, statements.with(at, { ...statement, ...change })).unused;
+      const [service] = String([statement.Action].flat()[0]).split(':');
+      const more = `${service}:DeleteEverything`;
+      expect(unusedWith({ Action: [statement.Action, more].flat() })).toEqual([more]);
+      for (const wildcard of [`${service}:*`, '*']) expect(unusedWith({ Action: wildcard })).toEqual([wildcard]);
+      expect(unusedWith({ Resource: '*' })).toEqual(['*']);
+      const other = `arn:aws:${service}:us-east-1:111111111111:any/other`;
+      expect(unusedWith({ Resource: [statement.Resource, other].flat() })).toEqual(['any/other']);
+    }
   });
 });
