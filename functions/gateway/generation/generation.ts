@@ -2,24 +2,17 @@
  * Carries out what the machine (`machine.ts`) decides: calls endpoints, sets tokens aside, waits for capacity, and settles. One object for one
  * request, however many choices it has.
  */
-import type { ModelDeployment } from '../../../models/catalog.ts';
 import { EndpointUnavailableError, TakenOverError } from '../errors.ts';
-import type { Caller } from '../keys/caller.ts';
 import type { RateLimits } from '../keys/limit-answers.ts';
-import type { Hold, Meters } from '../keys/meters.ts';
-import { chooseTarget, type WeightedTarget, withoutRouting } from '../routing/choose-target.ts';
-import { hedgeFirstEvent } from '../routing/hedge-first-event.ts';
-import type { RetryBudget } from '../routing/retry-budget.ts';
-import { nameOf, type TargetHealth } from '../routing/target-health.ts';
-import type { Table } from '../services/table.ts';
-import type { Clock, Endpoint, EndpointEvent, EndpointRequest, EndpointTarget, Log } from '../services.ts';
-import { classify, isAbort, isTimeLimit, outcomeOf } from './call-failure.ts';
+import type { Hold } from '../keys/meters.ts';
+import type { EndpointEvent, EndpointRequest } from '../services.ts';
+import { AnswerTargets } from './answer-targets.ts';
+import { classify, isAbort, outcomeOf } from './call-failure.ts';
 import { type CallOutcome, CallRecord } from './call-record.ts';
-import type { CapacityQueue, Ticket } from './capacity-queue.ts';
-import type { Ledger } from './ledger.ts';
+import type { Ticket } from './capacity-queue.ts';
+import type { ChoiceRequest, GenerationPlan, GenerationProgress, GenerationRoom } from './generation-plan.ts';
 import {
   beginGeneration,
-  type CallFailure,
   type Effect,
   emittedTokens,
   type FinalPhase,
@@ -32,60 +25,8 @@ import {
 } from './machine.ts';
 import { ownCostOf } from './own-cost.ts';
 import { pause } from './pause.ts';
-import type { Runner } from './runner.ts';
 import { settleGeneration } from './settle-generation.ts';
 import { isStillMine } from './takeover.ts';
-import type { VerdictTally } from './verdicts.ts';
-
-/** What every generation of this process shares. */
-export interface GenerationRoom {
-  readonly endpoint: Endpoint;
-  readonly meters: Meters;
-  readonly ledger: Ledger;
-  readonly health: TargetHealth;
-  readonly queue: CapacityQueue;
-  readonly retries: RetryBudget;
-  readonly table: Table;
-  readonly runner: Runner;
-  readonly clock: Clock;
-  readonly log: Log;
-  readonly config: { readonly retry: { readonly maxFailures: number; readonly canWait: boolean; readonly hedgeAfterMs: number } };
-}
-
-export interface GenerationPlan {
-  readonly id: string;
-  readonly requestId: string;
-  readonly modelId: string;
-  readonly caller: Caller;
-  readonly targets: readonly WeightedTarget[];
-  /** How the model is deployed: what an instance costs. */
-  readonly deployment: ModelDeployment | undefined;
-  readonly verdicts: VerdictTally;
-  /** Each prompt's tokens, counted once, however many choices it has. */
-  readonly promptTokens: number;
-  readonly maxTokens: readonly number[];
-  readonly hold: Hold;
-  /** The budget had no more than was set aside. */
-  readonly isCapped: boolean;
-  readonly canContinue: boolean;
-  readonly stopTokenIds: readonly number[];
-  /** Hands tokens on one by one, however many an endpoint sends at once: whoever makes the same answer again then has the same events. */
-  readonly isOneByOne: boolean;
-  /** What another process had of it. */
-  readonly before?: GenerationProgress;
-  readonly leave: () => void;
-}
-
-/** How far a generation has come. */
-export interface GenerationProgress {
-  readonly attempts: number;
-  /** Each choice's ids. */
-  readonly tokenIds: readonly (readonly number[])[];
-  readonly firstTokenAt: number | undefined;
-}
-
-/** One choice's request without what changes from call to call. */
-export type ChoiceRequest = Omit<EndpointRequest, 'target'>;
 
 const FIRST_BACKOFF_MS = 100;
 /** Tokens that are set aside at a time for answers without a limit of their own. */
@@ -106,7 +47,7 @@ export class Generation {
   #cachedPromptTokens = 0;
   #waitedInLine = false;
   #isTakenOver = false;
-  readonly #failedTargets: EndpointTarget[] = [];
+  readonly #targets: AnswerTargets;
   /** Choices that their reader left, because it had enough or because something broke: the end of the whole tells. */
   readonly #left = new Set<number>();
   readonly #entered = Promise.withResolvers<void>();
@@ -117,6 +58,7 @@ export class Generation {
     this.#room = room;
     this.#plan = plan;
     this.#hold = plan.hold;
+    this.#targets = new AnswerTargets(room, plan.targets);
     this.#ticket = room.queue.ticket(plan.modelId, plan.caller.priority);
     const { before } = plan;
     this.#emitted = plan.maxTokens.map((_, choice) => [...(before?.tokenIds[choice] ?? [])]);
@@ -268,11 +210,11 @@ export class Generation {
   ): AsyncGenerator<EndpointEvent, readonly Effect[]> {
     const { health, clock, log, retries } = this.#room;
     const emitted = this.#emitted[index] ?? [];
-    const target = this.#chooseTarget(request, emitted.length > 0, this.#failedTargets);
+    const target = this.#targets.choose(request, emitted.length > 0);
     if (effect.failures === 0) retries.deposit(this.#plan.modelId);
     const invocation: EndpointRequest = {
       ...request,
-      target: withoutRouting(target),
+      target,
       promptTokenIds: emitted.length === 0 ? request.promptTokenIds : [...request.promptTokenIds, ...emitted],
       maxTokens: effect.maxTokens,
     };
@@ -282,7 +224,8 @@ export class Generation {
     let answered = false;
     let outcome: CallOutcome = 'left';
     try {
-      for await (const event of this.#invoke(invocation, AbortSignal.any([signal, stop.signal]))) {
+      const isSilent = this.#firstTokenAt === undefined;
+      for await (const event of this.#targets.invoke(invocation, isSilent, AbortSignal.any([signal, stop.signal]))) {
         if (!answered) {
           answered = true;
           health.answered(target);
@@ -323,13 +266,9 @@ export class Generation {
     } catch (error) {
       signal.throwIfAborted();
       outcome = outcomeOf(error);
-      const failure = this.#spillOver(classify(error), target);
+      const isFar = this.#isFar(index);
+      const failure = this.#targets.failed(target, error, emitted.length > 0, isFar);
       this.#failure = error instanceof Error ? error : new Error('the endpoint failed', { cause: error });
-      const isWorn = isTimeLimit(error) && this.#isFar(index);
-      if (failure === 'broken' && !isWorn) {
-        if (classify(error) === 'broken') health.failed(target, clock.now());
-        this.#failedTargets.push(target);
-      }
       if (failure !== 'capacity' && this.#waitedInLine) {
         this.#waitedInLine = false;
         this.#room.queue.refused(this.#ticket);
@@ -342,38 +281,13 @@ export class Generation {
         emitted: emitted.length,
       });
       // Who was only turned away, and who came far, repeats nothing.
-      const mayRetry = classify(error) !== 'broken' || this.#isFar(index) || retries.withdraw(this.#plan.modelId);
+      const mayRetry = classify(error) !== 'broken' || isFar || retries.withdraw(this.#plan.modelId);
       return this.#apply({ type: 'call-failed', choice: index, failure, mayRetry });
     } finally {
       health.ended(target);
       this.#calls.ended(target, outcome, answered ? clock.now() - beganAt : 0);
       stop.abort();
     }
-  }
-
-  /** One call; with a second one beside it when the first is silent for too long and there is another target. */
-  #invoke(invocation: EndpointRequest, signal: AbortSignal): AsyncIterable<EndpointEvent> {
-    const { endpoint, config } = this.#room;
-    const isFirst = this.#firstTokenAt === undefined;
-    if (config.retry.hedgeAfterMs === 0 || this.#plan.targets.length < 2 || !isFirst) return endpoint.invoke(invocation, signal);
-    const candidate = (request: EndpointRequest) => {
-      const stop = new AbortController();
-      return { events: endpoint.invoke(request, AbortSignal.any([signal, stop.signal])), stop: () => stop.abort() };
-    };
-    return hedgeFirstEvent(
-      candidate(invocation),
-      () => {
-        const tried = [...this.#failedTargets, invocation.target];
-        const target = withoutRouting(this.#chooseTarget(invocation, this.completionTokens > 0, tried));
-        return tried.some((one) => nameOf(one) === nameOf(target)) ? undefined : candidate({ ...invocation, target });
-      },
-      config.retry.hedgeAfterMs,
-    );
-  }
-
-  #chooseTarget({ promptTokenIds, sessionId }: ChoiceRequest, isContinued: boolean, tried: readonly EndpointTarget[]): WeightedTarget {
-    const { health, clock } = this.#room;
-    return chooseTarget(this.#plan.targets, health, { promptTokenIds, sessionId, isContinued, tried, nowMs: clock.now() });
   }
 
   #endsAnswer(tokenIds: readonly number[]): boolean {
@@ -383,15 +297,6 @@ export class Generation {
   #isFar(index: number): boolean {
     const choice = this.#state.choices[index];
     return choice !== undefined && isGoodStretch(choice);
-  }
-
-  /** One target is full: another that this answer has not met may not be. Only when all are, it waits. */
-  #spillOver(failure: CallFailure, target: EndpointTarget): CallFailure {
-    if (failure !== 'capacity') return failure;
-    const met = new Set([...this.#failedTargets, target].map(nameOf));
-    if (this.#plan.targets.some((other) => !met.has(nameOf(other)))) return 'broken';
-    this.#failedTargets.length = 0;
-    return 'capacity';
   }
 
   async #waitInLine(signal: AbortSignal): Promise<void> {

@@ -7,7 +7,8 @@ import { TakenOverError } from '../errors.ts';
 import type { Table } from '../services/table.ts';
 import type { Clock } from '../services.ts';
 import { encodeIds } from './compact-ids.ts';
-import type { Generation, GenerationProgress } from './generation.ts';
+import type { Generation } from './generation.ts';
+import type { GenerationProgress } from './generation-plan.ts';
 import { eventKey, fenceOf, headKey, type LoggedEvent, planKey, stillOf } from './token-log.ts';
 
 /** What is kept so that another process can go on. */
@@ -65,7 +66,7 @@ export interface RunningLogOptions {
 }
 
 /** An event that was made again is not the one that was written down. */
-export class EventsDifferError extends Error {
+class EventsDifferError extends Error {
   override readonly name = 'EventsDifferError';
 }
 

@@ -6,7 +6,7 @@
 import type { Table } from '../services/table.ts';
 import type { Clock } from '../services.ts';
 import { decodeIds } from './compact-ids.ts';
-import type { GenerationProgress } from './generation.ts';
+import type { GenerationProgress } from './generation-plan.ts';
 import { isRunnerAlive, type Runner, runnerAliveUntil } from './runner.ts';
 import {
   eventKey,

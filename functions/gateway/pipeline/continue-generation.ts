@@ -1,5 +1,6 @@
 import { promiseOf } from '../generation/continuation.ts';
-import { Generation, type GenerationProgress } from '../generation/generation.ts';
+import { Generation } from '../generation/generation.ts';
+import type { GenerationProgress } from '../generation/generation-plan.ts';
 import { readHold } from '../generation/reclaim-holds.ts';
 import type { Room } from '../generation/room.ts';
 import { type Hold, meterKey } from '../keys/meters.ts';

@@ -1,5 +1,5 @@
 import { createDetokenizer } from '../../../layers/tokenizer/index.ts';
-import type { ChoiceRequest } from '../generation/generation.ts';
+import type { ChoiceRequest } from '../generation/generation-plan.ts';
 import type { LoadedModel } from '../served-models.ts';
 import type { EndpointEvent, Grammar } from '../services.ts';
 import { describeToken } from './describe-token.ts';

@@ -1,4 +1,4 @@
-import type { GenerationRoom } from '../generation/generation.ts';
+import type { GenerationRoom } from '../generation/generation-plan.ts';
 import { chooseTarget, withoutRouting } from '../routing/choose-target.ts';
 import type { LoadedModel } from '../served-models.ts';
 import type { PromptLogprobs } from '../services.ts';
