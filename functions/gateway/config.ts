@@ -17,6 +17,7 @@ import {
 } from '../../models/catalog.ts';
 import type { OidcSettings } from './client-tokens/oidc-users.ts';
 import { RUNNER_LEASE_MS } from './generation/runner.ts';
+import { withOtherRegions } from './routing/other-regions.ts';
 import type { RetryBudgetLimits } from './routing/retry-budget.ts';
 
 /** What every entry reads. */
@@ -95,6 +96,7 @@ export interface ServerConfig extends GatewayConfig {
 /** Every name that this function reads: `infra` sets them from this list. The AWS SDK reads its own. */
 export const ENVIRONMENT = {
   PENSTOCK_CATALOG: 'JSON file with a model catalog; default: the catalog in models/catalog.ts',
+  PENSTOCK_OTHER_REGIONS: 'AWS regions with the same endpoints, separated by commas: asked when those of the own region do not answer',
   PENSTOCK_TOKENIZERS: 'folder with the compiled tokenizers; default: models/tokenizers',
   PENSTOCK_ENCODINGS: 'folder with the encodings that `npm run tokenizer -- compile` makes; default: dist/tokenizers',
   PENSTOCK_API_KEY: 'one API key; default on a loopback address: sk-local',
@@ -322,10 +324,15 @@ function readMinilm(read: Reader): GatewayConfig['minilm'] {
 
 function readCatalog(read: Reader): Pick<GatewayConfig, 'catalog' | 'embeddingModels' | 'answerPipelines'> {
   const path = read.env['PENSTOCK_CATALOG'];
-  if (path === undefined) return { catalog, embeddingModels, answerPipelines };
+  const regions = read.regions('PENSTOCK_OTHER_REGIONS');
+  if (path === undefined) return { catalog: withOtherRegions(catalog, regions), embeddingModels, answerPipelines };
   try {
     const file: unknown = JSON.parse(readFileSync(path, 'utf8'));
-    return { catalog: parseCatalog(file), embeddingModels: parseEmbeddingModels(file), answerPipelines: parseAnswerPipelines(file) };
+    return {
+      catalog: withOtherRegions(parseCatalog(file), regions),
+      embeddingModels: parseEmbeddingModels(file),
+      answerPipelines: parseAnswerPipelines(file),
+    };
   } catch (error) {
     read.problem(`PENSTOCK_CATALOG names ${path}, which cannot be used: ${error instanceof Error ? error.message : String(error)}`);
     return { catalog: [], embeddingModels: [], answerPipelines: [] };
@@ -380,6 +387,15 @@ class Reader {
       .filter((text) => text !== '');
     if (texts.every((text) => /^[0-9a-f]{64}$/.test(text))) return texts;
     this.problem(`${name} must hold SHA-256 digests of 64 hexadecimal digits`);
+    return [];
+  }
+  regions(name: keyof typeof ENVIRONMENT): readonly string[] {
+    const texts = (this.env[name] ?? '')
+      .split(',')
+      .map((text) => text.trim())
+      .filter((text) => text !== '');
+    if (texts.every((text) => /^[a-z]{2}(-[a-z]+)+-\d$/.test(text))) return texts;
+    this.problem(`${name} must hold regions such as eu-west-1, separated by commas`);
     return [];
   }
   finish<Config extends object>(config: Config): Readonly<Config> {

@@ -1,7 +1,8 @@
 import type { Stack } from 'aws-cdk-lib';
 import { PolicyStatement, Role, ServicePrincipal } from 'aws-cdk-lib/aws-iam';
 import type { LogGroup } from 'aws-cdk-lib/aws-logs';
-import { componentNames, type EndpointPlan } from '../endpoint-plan.ts';
+import type { Settings } from '../config.ts';
+import type { EndpointPlan } from '../endpoint-plan.ts';
 
 /**
  * The role of a function that generates: its log and its table, and what it adds. `test/infra/least-privilege.test.ts` compares it with the calls
@@ -25,8 +26,22 @@ export function allow(role: Role, actions: readonly string[], resources: readonl
   role.addToPolicy(new PolicyStatement({ actions: [...actions], resources: [...resources] }));
 }
 
-/** Exactly the endpoints and components that the catalog routes to. */
-export function endpointArns(stack: Stack, endpoints: readonly EndpointPlan[]): string[] {
-  const arn = (resource: string, resourceName: string) => stack.formatArn({ service: 'sagemaker', resource, resourceName });
-  return endpoints.flatMap((plan) => [arn('endpoint', plan.name), ...componentNames(plan).map((name) => arn('inference-component', name))]);
+/** Exactly the endpoints and components that the catalog routes to: those of all regions, which stand in for each other. */
+export function endpointArns(stack: Stack, endpoints: readonly EndpointPlan[], { regions }: Settings): string[] {
+  const components = endpoints.flatMap((plan) => plan.components);
+  const models = components.flatMap(({ model, adapters }) => [model, ...adapters.map((adapter) => adapter.model)]);
+  const targets = models.flatMap(({ endpoint, alternatives = [] }) => [endpoint, ...alternatives]);
+  const arns = targets.flatMap(({ name, inferenceComponent, region: only }) =>
+    (only === undefined ? regions : [only]).flatMap((region) => {
+      const arn = (resource: string, resourceName: string) => stack.formatArn({ service: 'sagemaker', region, resource, resourceName });
+      return [arn('endpoint', name), ...(inferenceComponent === undefined ? [] : [arn('inference-component', inferenceComponent)])];
+    }),
+  );
+  return [...new Set(arns)];
+}
+
+/** What tells a function where else its endpoints are. */
+export function otherRegions({ region: own }: Stack, { regions }: Settings): Readonly<Record<string, string>> {
+  const others = regions.filter((region) => region !== own);
+  return others.length === 0 ? {} : { PENSTOCK_OTHER_REGIONS: others.join(',') };
 }

@@ -22,7 +22,7 @@ import { LogGroup } from 'aws-cdk-lib/aws-logs';
 import type { Construct } from 'constructs';
 import { profileOf, type Settings } from '../config.ts';
 import { createModelFilesLayer, MODEL_FILES_ENVIRONMENT } from '../constructs/model-files-layer.ts';
-import { allow, createPipelineRole, endpointArns } from '../constructs/pipeline-role.ts';
+import { allow, createPipelineRole, endpointArns, otherRegions } from '../constructs/pipeline-role.ts';
 import type { EndpointPlan } from '../endpoint-plan.ts';
 import { firstApiKeyName, GATEWAY_DOMAIN_OUTPUT, gatewayName, jobsName, LIVE, originSecretName, tableName } from '../names.ts';
 
@@ -52,6 +52,7 @@ export class GatewayStack extends Stack {
     const role = this.#createRole(settings, endpoints, logs);
     const environment = {
       ...(settings.domain === undefined ? {} : { PENSTOCK_PUBLIC_ORIGIN: `https://${settings.domain.name}` }),
+      ...otherRegions(this, settings),
       PENSTOCK_TABLE: tableName(settings),
       PENSTOCK_ORIGIN_SECRET_ARN: this.#secretArn(originSecretName(settings)),
       PENSTOCK_API_KEY_ARN: this.#secretArn(firstApiKeyName(settings)),
@@ -107,7 +108,7 @@ export class GatewayStack extends Stack {
   #createRole(settings: Settings, endpoints: readonly EndpointPlan[], logs: LogGroup): Role {
     const description = 'Penstock gateway: its endpoints, its table, its secrets, its log';
     const role = createPipelineRole(this, { description, tableName: tableName(settings), logs });
-    allow(role, ['sagemaker:InvokeEndpoint', 'sagemaker:InvokeEndpointWithResponseStream'], endpointArns(this, endpoints));
+    allow(role, ['sagemaker:InvokeEndpoint', 'sagemaker:InvokeEndpointWithResponseStream'], endpointArns(this, endpoints, settings));
     allow(
       role,
       ['secretsmanager:GetSecretValue'],

@@ -7,7 +7,7 @@ import { Queue, QueueEncryption } from 'aws-cdk-lib/aws-sqs';
 import type { Construct } from 'constructs';
 import { profileOf, type Settings } from '../config.ts';
 import { createModelFilesLayer, MODEL_FILES_ENVIRONMENT } from '../constructs/model-files-layer.ts';
-import { allow, createPipelineRole, endpointArns } from '../constructs/pipeline-role.ts';
+import { allow, createPipelineRole, endpointArns, otherRegions } from '../constructs/pipeline-role.ts';
 import type { EndpointPlan } from '../endpoint-plan.ts';
 import { failedJobsName, jobsName, tableName } from '../names.ts';
 
@@ -55,7 +55,7 @@ export class JobsStack extends Stack {
       tableName: tableName(settings),
       logs,
     });
-    allow(role, ['sagemaker:InvokeEndpointWithResponseStream'], endpointArns(this, endpoints));
+    allow(role, ['sagemaker:InvokeEndpointWithResponseStream'], endpointArns(this, endpoints, settings));
     const worker = new EventFunction(this, 'Worker', {
       functionName: jobsName(settings),
       description: 'Penstock background responses',
@@ -69,7 +69,12 @@ export class JobsStack extends Stack {
       role,
       logGroup: logs,
       loggingFormat: LoggingFormat.JSON,
-      environment: { ...MODEL_FILES_ENVIRONMENT, PENSTOCK_TABLE: tableName(settings), MAX_WAIT_SECONDS: String(MAX_WAIT_SECONDS) },
+      environment: {
+        ...MODEL_FILES_ENVIRONMENT,
+        ...otherRegions(this, settings),
+        PENSTOCK_TABLE: tableName(settings),
+        MAX_WAIT_SECONDS: String(MAX_WAIT_SECONDS),
+      },
     });
     // One that fails comes again by itself, without those that were in its batch.
     const source = new SqsEventSource(queue, {

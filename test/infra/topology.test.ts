@@ -47,6 +47,18 @@ describe('the gateway', () => {
     expect([sagemaker[0]?.Resource].flat()).toHaveLength(2);
   });
 
+  it('knows the endpoints of the other regions, and may invoke them', () => {
+    for (const [own, other] of [REGIONS, REGIONS.toReversed()]) {
+      for (const kind of ['gateway', 'jobs']) {
+        const template = production(`${kind}-${own}`);
+        const [lambda] = Object.values(template.findResources('AWS::Lambda::Function'));
+        expect(lambda?.['Properties'].Environment.Variables.PENSTOCK_OTHER_REGIONS).toBe(other);
+        const text = JSON.stringify(statementsOf(template));
+        for (const region of REGIONS) expect(text).toContain(`:sagemaker:${region}:111111111111:endpoint/${model.endpoint.name}`);
+      }
+    }
+  });
+
   it('has a role without any managed policy, wildcard action or wildcard resource', () => {
     for (const role of Object.values(gateway().findResources('AWS::IAM::Role')))
       expect(role['Properties'].ManagedPolicyArns).toBeUndefined();
