@@ -16,7 +16,7 @@ import { parseOutput } from './parse-output.ts';
 import { type ChoicePlan, planChoices } from './plan-choices.ts';
 import { type OutputPlan, planOutput } from './plan-output.ts';
 import { screenInput } from './screen-input.ts';
-import { restoreOutput, screenOutput } from './screen-output.ts';
+import { screenOutput } from './screen-output.ts';
 import { canBeHandedOver, canBeStored, type StoredPlan, storePlan } from './stored-plan.ts';
 import { tokenizePrompt } from './tokenize-prompt.ts';
 
@@ -93,8 +93,7 @@ export function answer(
     const generated = generation.tokens(plan.index, describeChoice(model, plan, request, output.grammar), running);
     const detokenized = detokenizeChoice(generated, model, plan, request.stop);
     const text = echoPrompt(detokenized, room.endpoint, model, plan, request, running);
-    const screened = screenOutput(parseOutput(text, output.createParser()), screening);
-    return { index: plan.index, events: restoreOutput(screened, screening, request) };
+    return { index: plan.index, events: screenOutput(parseOutput(text, output.createParser()), screening, request) };
   });
   return generation.settled(keepBest(mergeChoices(choices, stop), request));
 }

@@ -54,6 +54,22 @@ export function createFilterStage({ output, policy }: TenantSafety, verdicts: Ve
   };
 }
 
+/** The same without slower judges, and without a word to anyone. */
+export function createQuickFilterStage({ output }: TenantSafety): TextStage {
+  const stream = output.stream('output');
+  const read = ({ released, verdict }: ReturnType<SafetyStream['push']>): Released => ({
+    text: released,
+    ...(verdict?.action === 'block' && !verdict.dryRun && { end: 'content-filter' as const }),
+  });
+  return {
+    push: (text) => read(stream.push(text)),
+    flush: () => read(stream.flush()),
+    get heldLength() {
+      return stream.heldLength;
+    },
+  };
+}
+
 /** An answer that quotes its instructions ends before the quote, or is only told of. */
 export function createLeakStage(watched: WatchedPrompt, { policy }: TenantSafety, verdicts: VerdictTally): TextStage {
   const { promptLeak: action, dryRun } = policy.settings;

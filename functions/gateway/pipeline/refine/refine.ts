@@ -8,6 +8,7 @@ import type { AnswerPipeline } from '../../../../models/catalog.ts';
 import { GatewayError, InvalidRequestError } from '../../errors.ts';
 import type { Room } from '../../generation/room.ts';
 import { VerdictTally } from '../../generation/verdicts.ts';
+import { maskIn, type Screening } from '../../safety/screening.ts';
 import type { LoadedModel } from '../../served-models.ts';
 import { chooseModel } from '../choose-model.ts';
 import { fitPrompt } from '../fit-prompt.ts';
@@ -16,7 +17,6 @@ import type { OutputPart } from '../output-parsers/output-part.ts';
 import { planChoices } from '../plan-choices.ts';
 import { type Admission, type RunningGeneration, runGeneration } from '../run-generation.ts';
 import { screenInput } from '../screen-input.ts';
-import { restoreOutput } from '../screen-output.ts';
 import { encodeMessages } from '../tokenize-prompt.ts';
 import { continuePrompt } from './continue-prompt.ts';
 import { limitTime, TimeUp } from './limit-time.ts';
@@ -44,14 +44,16 @@ export async function refine(
   const prompted = { ...request, modelId: model.served.id, prompts: [{ type: 'messages', messages }] } as const;
   if (isSimple(request, budget)) return await runGeneration(room, { ...admission, screening }, { ...prompted, maxTokens: budget }, signal);
 
-  // The model works on what it may see; what was hidden from it is put back at the end.
+  // A draft is worked on as the model may see it: what was hidden from it is put back in what is shown.
   const hidden = { ...admission, screening: { ...screening, mask: undefined } };
   const stop = new AbortController();
   const maxTokens = Math.max(LEAST_TOKENS, Math.floor(budget * pipeline.draft.share));
   const running = await runGeneration(room, hidden, { ...withoutLogprobs(prompted), maxTokens }, AbortSignal.any([signal, stop.signal]));
-  const answer = new RefinedAnswer({ room, admission: hidden, model, pipeline, request: prompted, budget, signal });
-  const events = answer.events({ ...running, stop, promptTokens: promptTokenIds.length }, messages, promptTokenIds);
-  return { generation: running.generation, events: restoreOutput(events, screening, request) };
+  const answer = new RefinedAnswer({ room, admission, screening, model, pipeline, request: prompted, budget, signal });
+  return {
+    generation: running.generation,
+    events: answer.events({ ...running, stop, promptTokens: promptTokenIds.length }, messages, promptTokenIds),
+  };
 }
 
 /** Calls of tools and constrained answers are not prose to be improved, and a handful of tokens is no draft. */
@@ -91,6 +93,7 @@ interface Turn {
 class RefinedAnswer {
   readonly #room: Room;
   readonly #admission: Admission;
+  readonly #screening: Screening;
   readonly #model: LoadedModel;
   readonly #pipeline: AnswerPipeline;
   readonly #request: GenerationRequest;
@@ -101,6 +104,7 @@ class RefinedAnswer {
   constructor(parts: {
     room: Room;
     admission: Admission;
+    screening: Screening;
     model: LoadedModel;
     pipeline: AnswerPipeline;
     request: GenerationRequest;
@@ -109,6 +113,7 @@ class RefinedAnswer {
   }) {
     this.#room = parts.room;
     this.#admission = parts.admission;
+    this.#screening = parts.screening;
     this.#model = parts.model;
     this.#pipeline = parts.pipeline;
     this.#request = parts.request;
@@ -142,18 +147,14 @@ class RefinedAnswer {
     }
     // What was a thought is the answer now.
     this.#usage = { ...this.#usage, reasoningTokens: this.#usage.reasoningTokens - drafted.textTokens };
-    if (drafted.text !== '') yield this.#delta({ type: 'content', text: drafted.text });
+    if (drafted.text !== '') yield this.#delta({ type: 'content', text: maskIn(this.#screening, 'content')?.restore(drafted.text) ?? drafted.text });
     yield this.#end(drafted.finishReason);
   }
 
   async #begin(tokenIds: readonly number[], maxTokens: number, isLast: boolean): Promise<Stage> {
     const stop = new AbortController();
-    const { screening } = this.#admission;
-    const admission = {
-      ...this.#admission,
-      generationId: this.#room.ids.create('gen_'),
-      ...(screening !== undefined && { screening: { ...screening, verdicts: new VerdictTally() } }),
-    };
+    const screening = { ...this.#screening, verdicts: new VerdictTally(), ...(isLast ? {} : { mask: undefined }) };
+    const admission = { ...this.#admission, screening, generationId: this.#room.ids.create('gen_') };
     const asked = isLast ? this.#request : withoutLogprobs(this.#request);
     const request: GenerationRequest = { ...asked, prompts: [{ type: 'tokens', tokenIds }], maxTokens };
     const running = await runGeneration(this.#room, admission, request, AbortSignal.any([this.#signal, stop.signal]));
@@ -165,6 +166,7 @@ class RefinedAnswer {
     let text = '';
     let finishReason: FinishReason = 'length';
     const { showStages } = this.#pipeline;
+    const restoring = maskIn(this.#screening, 'reasoning')?.restoreStream();
     let shown = false;
     let textTokens = 0;
     try {
@@ -177,7 +179,7 @@ class RefinedAnswer {
           for (const part of event.parts) {
             if (!('text' in part) || part.text === '') continue;
             if (part.type === 'content') text += part.text;
-            if (showStages) yield this.#delta({ type: 'reasoning', text: part.text }, event.usage);
+            if (showStages) yield this.#delta({ type: 'reasoning', text: restoring?.push(part.text) ?? part.text }, event.usage);
             shown = showStages;
           }
         }
@@ -185,7 +187,7 @@ class RefinedAnswer {
     } catch (error) {
       if (!(error instanceof TimeUp) || text === '') throw error;
     }
-    if (shown) yield this.#delta({ type: 'reasoning', text: '\n\n' });
+    if (shown) yield this.#delta({ type: 'reasoning', text: `${restoring?.flush() ?? ''}\n\n` });
     return { text, tokenIds: stage.generation.tokenIds(0), finishReason, textTokens };
   }
 
