@@ -147,7 +147,8 @@ class RefinedAnswer {
     }
     // What was a thought is the answer now.
     this.#usage = { ...this.#usage, reasoningTokens: this.#usage.reasoningTokens - drafted.textTokens };
-    if (drafted.text !== '') yield this.#delta({ type: 'content', text: maskIn(this.#screening, 'content')?.restore(drafted.text) ?? drafted.text });
+    if (drafted.text !== '')
+      yield this.#delta({ type: 'content', text: maskIn(this.#screening, 'content')?.restore(drafted.text) ?? drafted.text });
     yield this.#end(drafted.finishReason);
   }
 
