@@ -1,7 +1,7 @@
 /** What of a function's code is dead in Lambda, and what is read only when it is needed first. */
 import { readFile, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import type { Plugin } from 'esbuild';
+import type { Metafile, Plugin } from 'esbuild';
 import { getCountries } from 'libphonenumber-js/max';
 import manifest from '../package.json' with { type: 'json' };
 import { createOpenApiDocument } from './gateway/openai/openapi.ts';
@@ -56,6 +56,25 @@ export const deadInLambda: Plugin = {
     });
   },
 };
+
+/** What SageMaker's runtime never makes its client call: its answers hold no dates, and no bytes that stream but as events. */
+const DATES_AND_STREAMS = /\/submodules\/serde\/(date-utils|schema-serde-lib\/schema-date-utils|util-stream\/sdk-stream-mixin)\.js$/;
+
+/** For bundles that have no other client of the SDK: `needsDatesAndStreams` tells. */
+export const withoutDatesAndStreams: Plugin = {
+  name: 'without-dates-and-streams',
+  setup(build) {
+    build.onLoad({ filter: DATES_AND_STREAMS }, async ({ path }) => {
+      const names = [...(await readFile(path, 'utf8')).matchAll(/^export (?:const|function) (\w+)/gm)].map(([, name]) => name);
+      const never = "const never = () => { throw new Error('This bundle holds no code for dates and streams of AWS services.'); };";
+      return { contents: `${never}\n${names.map((name) => `export { never as ${name} };`).join('\n')}` };
+    });
+  },
+};
+
+export function needsDatesAndStreams({ inputs }: Metafile): boolean {
+  return Object.keys(inputs).some((path) => /\/@aws-sdk\/client-(?!sagemaker-runtime\/)/.test(path));
+}
 
 /**
  * The API's description is the same at every start: it is made now, as JSON and as a page, and lies beside the bundle instead of its makers.

@@ -5,8 +5,9 @@
 import { cp, mkdir, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { type BuildOptions, build, type Plugin } from 'esbuild';
-import { deadInLambda, describeApiNow, type OwnFile, onDemand } from './bundle-plugins.ts';
+import { type BuildOptions, build, type Metafile, type Plugin } from 'esbuild';
+import { ENCODING_NAMES, loadEncoding } from '../models/tokenizers/encodings.ts';
+import { deadInLambda, describeApiNow, needsDatesAndStreams, type OwnFile, onDemand, withoutDatesAndStreams } from './bundle-plugins.ts';
 
 interface FunctionBundle {
   readonly entry: string;
@@ -16,7 +17,7 @@ interface FunctionBundle {
   readonly files: readonly string[];
 }
 
-/** An event function gets tokenizers and weights as a layer; a web function has no layers, so they lie where its code looks by itself. */
+/** An event function gets tokenizers, encodings and weights as layers; a web function has no layers, so they lie where its code looks by itself. */
 export const FUNCTIONS = {
   'event-function': { entry: 'functions/gateway/event-function.ts', file: 'index.mjs', files: [] },
   'web-function': {
@@ -56,11 +57,14 @@ export async function bundleEntry(entry: string, file: string): Promise<number> 
   const folder = dirname(file);
   await mkdir(folder, { recursive: true });
   const apart = new Map<string, OwnFile>();
-  const bytes = await bundleFile({ entryPoints: [entry] }, file, 'esm', [deadInLambda, describeApiNow(folder), onDemand(apart)]);
+  const plugins = [deadInLambda, describeApiNow(folder), onDemand(apart)];
+  const input = { entryPoints: [entry] };
+  let metafile = await bundleFile(input, file, 'esm', [...plugins, withoutDatesAndStreams]);
+  if (needsDatesAndStreams(metafile)) metafile = await bundleFile(input, file, 'esm', plugins);
   for (const own of apart.values()) {
     await bundleFile({ stdin: { contents: own.contents, resolveDir: project } }, join(folder, own.file), own.format, [deadInLambda]);
   }
-  return bytes;
+  return Object.entries(metafile.outputs).find(([path]) => path.endsWith('.mjs'))?.[1].bytes ?? 0;
 }
 
 async function bundleFile(
@@ -68,7 +72,7 @@ async function bundleFile(
   file: string,
   format: 'esm' | 'cjs',
   plugins: Plugin[],
-): Promise<number> {
+): Promise<Metafile> {
   const { metafile } = await build({
     ...input,
     outfile: file,
@@ -87,11 +91,19 @@ async function bundleFile(
     metafile: true,
     logLevel: 'silent',
   });
-  return Object.entries(metafile.outputs).find(([path]) => /\.[cm]js$/.test(path))?.[1].bytes ?? 0;
+  return metafile;
+}
+
+/** The encodings of GPT models, for counting tokens of theirs. Compiled once (some seconds), then only looked at. */
+async function compileEncodings(): Promise<void> {
+  const encodings = join(BUNDLES_FOLDER, 'encodings-layer/encodings');
+  for (const name of ENCODING_NAMES) await loadEncoding(name, encodings);
+  await cp(encodings, join(BUNDLES_FOLDER, 'web-function/dist/tokenizers'), { recursive: true });
 }
 
 if (import.meta.main) {
   for (const name of Object.keys(FUNCTIONS) as FunctionName[]) {
     process.stdout.write(`${name}: ${Math.round((await bundleFunction(name)) / 1000)} kB\n`);
   }
+  await compileEncodings();
 }

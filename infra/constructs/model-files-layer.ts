@@ -1,3 +1,4 @@
+import { join } from 'node:path';
 import { IgnoreMode } from 'aws-cdk-lib';
 import { Architecture, Code, LayerVersion } from 'aws-cdk-lib/aws-lambda';
 import type { Construct } from 'constructs';
@@ -15,7 +16,18 @@ export function createModelFilesLayer(scope: Construct): LayerVersion {
   });
 }
 
-/** Where a function with that layer finds them. */
+/** The encodings of GPT models, which `npm run build` compiles: for counting tokens of models that are served elsewhere. */
+export function createEncodingsLayer(scope: Construct, bundlesFolder: string): LayerVersion {
+  return new LayerVersion(scope, 'Encodings', {
+    description: 'Compiled encodings of GPT models',
+    code: Code.fromAsset(join(bundlesFolder, 'encodings-layer')),
+    compatibleArchitectures: [Architecture.ARM_64],
+  });
+}
+
+export const ENCODINGS_ENVIRONMENT = { PENSTOCK_ENCODINGS: '/opt/encodings' } as const;
+
+/** Where a function with these layers finds their files. */
 export const MODEL_FILES_ENVIRONMENT = {
   PENSTOCK_TOKENIZERS: '/opt/tokenizers',
   PENSTOCK_SAFETY_WEIGHTS: '/opt/safety/weights/linear-heads.bin',

@@ -21,7 +21,12 @@ import {
 import { LogGroup } from 'aws-cdk-lib/aws-logs';
 import type { Construct } from 'constructs';
 import { profileOf, type Settings } from '../config.ts';
-import { createModelFilesLayer, MODEL_FILES_ENVIRONMENT } from '../constructs/model-files-layer.ts';
+import {
+  createEncodingsLayer,
+  createModelFilesLayer,
+  ENCODINGS_ENVIRONMENT,
+  MODEL_FILES_ENVIRONMENT,
+} from '../constructs/model-files-layer.ts';
 import { allow, createPipelineRole, endpointArns, otherRegions } from '../constructs/pipeline-role.ts';
 import type { EndpointPlan } from '../endpoint-plan.ts';
 import { firstApiKeyName, GATEWAY_DOMAIN_OUTPUT, gatewayName, jobsName, LIVE, originSecretName, tableName } from '../names.ts';
@@ -76,11 +81,11 @@ export class GatewayStack extends Stack {
       timeout: TIMEOUT,
       handler: 'index.handler',
       code: Code.fromAsset(join(bundlesFolder, 'event-function')),
-      layers: [createModelFilesLayer(this)],
+      layers: [createModelFilesLayer(this), createEncodingsLayer(this, bundlesFolder)],
       role,
       logGroup: logs,
       loggingFormat: LoggingFormat.JSON,
-      environment: { ...MODEL_FILES_ENVIRONMENT, ...environment },
+      environment: { ...MODEL_FILES_ENVIRONMENT, ...ENCODINGS_ENVIRONMENT, ...environment },
     });
     const live = gateway.addAlias(LIVE, provisionedConcurrency === 0 ? {} : { provisionedConcurrentExecutions: provisionedConcurrency });
     const { url } = live.addFunctionUrl({ authType: FunctionUrlAuthType.NONE, invokeMode: InvokeMode.RESPONSE_STREAM });

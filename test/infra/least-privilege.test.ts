@@ -1,5 +1,5 @@
 import { generateKeyPairSync } from 'node:crypto';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { CreateSecretCommand, SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
@@ -54,6 +54,7 @@ beforeAll(async () => {
   });
   folder = await mkdtemp(join(tmpdir(), 'penstock-least-privilege-'));
   for (const name of ['event-function', 'jobs-function'] as const) await bundleFunction(name, join(folder, name));
+  await mkdir(join(folder, 'encodings-layer'));
   buildApp(
     app,
     loadSettings((key) => app.node.tryGetContext(key)),

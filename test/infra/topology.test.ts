@@ -27,6 +27,16 @@ describe('the gateway', () => {
     gateway().hasResourceProperties('AWS::Lambda::Function', { Runtime: 'nodejs24.x', Architectures: ['arm64'], Handler: 'index.handler' });
   });
 
+  it('counts tokens of GPT models too', () => {
+    const [encodings] = Object.entries(demo('gateway-eu-west-1').findResources('AWS::Lambda::LayerVersion')).flatMap(
+      ([id, { Properties }]) => (Properties.Description === 'Compiled encodings of GPT models' ? [id] : []),
+    );
+    demo('gateway-eu-west-1').hasResourceProperties('AWS::Lambda::Function', {
+      Layers: Match.arrayWith([{ Ref: encodings }]),
+      Environment: { Variables: Match.objectLike({ PENSTOCK_ENCODINGS: '/opt/encodings' }) },
+    });
+  });
+
   it('sets only names that the gateway reads', () => {
     const [gatewayFunction] = Object.values(gateway().findResources('AWS::Lambda::Function'));
     const names = Object.keys(gatewayFunction?.['Properties'].Environment.Variables);
