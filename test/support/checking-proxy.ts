@@ -48,7 +48,9 @@ function forward(
 ): void {
   const { method = 'GET', url = '/', headers } = incoming;
   const upstream = request({ host: '127.0.0.1', port, method, path: url, headers });
+  let isAnswered = false;
   upstream.on('response', (answer) => {
+    isAnswered = true;
     const pieces: Buffer[] = [];
     outgoing.writeHead(answer.statusCode ?? 502, answer.headers);
     answer.on('data', (piece: Buffer) => {
@@ -62,7 +64,15 @@ function forward(
     });
     answer.on('error', () => outgoing.destroy());
   });
-  upstream.on('error', () => outgoing.destroy());
-  outgoing.on('close', () => upstream.destroy()); // a client that leaves has left
+  // A server that has answered need not read the rest; the client that still sends it has its answer.
+  upstream.on('error', () => {
+    incoming.resume();
+    if (!isAnswered) outgoing.destroy();
+  });
+  outgoing.on('close', () => {
+    incoming.unpipe(upstream);
+    incoming.resume();
+    upstream.destroy(); // a client that leaves has left
+  });
   incoming.pipe(upstream);
 }

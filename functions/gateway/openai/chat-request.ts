@@ -2,6 +2,7 @@
 import * as v from 'valibot';
 import { InvalidRequestError } from '../errors.ts';
 import { messages, readMessage } from './chat-messages.ts';
+import { jsonObject } from './json-schema.ts';
 import { parseBody } from './parse-body.ts';
 import {
   boolean,
@@ -17,7 +18,7 @@ import {
   refused,
   serviceTier,
 } from './request-fields.ts';
-import { jsonObject, readResponseFormat, readToolsAsWritten, readToolUse, toolFields } from './tool-fields.ts';
+import { readResponseFormat, readToolsAsWritten, readToolUse, toolFields } from './tool-fields.ts';
 
 export const chatSchema = v.strictObject({
   ...generationFields,

@@ -25,8 +25,14 @@ function describeIssue(issue: v.BaseIssue<unknown>, param: string | null): strin
   return `Invalid value for '${param}': ${issue.message}`;
 }
 
+/** Deeper than any request is, and no deeper than what works on one can go down. */
+const MOST_LEVELS = 200;
+
 /** Reads JSON. The message never repeats what was sent: it may hold a prompt. */
 export function parseJson(text: string): unknown {
+  if (isDeeperThan(text, MOST_LEVELS)) {
+    throw new InvalidRequestError(`The JSON body of your request is nested more than ${MOST_LEVELS} levels deep.`);
+  }
   try {
     return JSON.parse(text);
   } catch (error) {
@@ -35,4 +41,22 @@ export function parseJson(text: string): unknown {
       { cause: error instanceof SyntaxError ? undefined : error },
     );
   }
+}
+
+/** Counts brackets that stand outside of strings, whether the text is JSON or not. */
+function isDeeperThan(text: string, most: number): boolean {
+  let levels = 0;
+  let inString = false;
+  for (let at = 0; at < text.length; at += 1) {
+    const character = text[at];
+    if (inString) {
+      if (character === '\\') at += 1;
+      else if (character === '"') inString = false;
+    } else if (character === '"') inString = true;
+    else if (character === '{' || character === '[') {
+      levels += 1;
+      if (levels > most) return true;
+    } else if (character === '}' || character === ']') levels -= 1;
+  }
+  return false;
 }

@@ -1,6 +1,7 @@
 /** `POST /v1/responses`, in. https://platform.openai.com/docs/api-reference/responses/create */
 import * as v from 'valibot';
 import { InvalidRequestError } from '../errors.ts';
+import { jsonObject, jsonSchema } from './json-schema.ts';
 import { parseBody } from './parse-body.ts';
 import {
   boolean,
@@ -15,7 +16,7 @@ import {
   string,
 } from './request-fields.ts';
 import { wireItems } from './responses-items.ts';
-import { jsonObject, readResponseFormat, readToolUse } from './tool-fields.ts';
+import { readResponseFormat, readToolUse } from './tool-fields.ts';
 
 const name = v.pipe(string, v.regex(/^[a-zA-Z0-9_-]{1,64}$/, 'must be 1 to 64 letters, digits, underscores or dashes.'));
 
@@ -24,7 +25,7 @@ const functionTool = v.object(
     type: v.literal('function', 'must be `function`: other kinds of tools are not served.'),
     name,
     description: nullish(string),
-    parameters: nullish(jsonObject),
+    parameters: nullish(jsonSchema),
     strict: nullish(boolean),
   },
   'must be a tool.',
@@ -48,7 +49,7 @@ const format = v.variant(
   [
     v.object({ type: v.literal('text') }),
     v.object({ type: v.literal('json_object') }),
-    v.object({ type: v.literal('json_schema'), name, schema: jsonObject, description: nullish(string), strict: nullish(boolean) }),
+    v.object({ type: v.literal('json_schema'), name, schema: jsonSchema, description: nullish(string), strict: nullish(boolean) }),
   ],
   'must be an object whose type is `text`, `json_object` or `json_schema`.',
 );

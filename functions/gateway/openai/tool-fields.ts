@@ -4,31 +4,39 @@ import { type ChatTool, parseExactJson } from '../../../layers/tokenizer/index.t
 import { InvalidRequestError } from '../errors.ts';
 import type { Tool, ToolChoice, ToolUse } from '../pipeline/tools.ts';
 import type { Grammar } from '../services.ts';
+import { jsonSchema } from './json-schema.ts';
 import { boolean, nullish, string } from './request-fields.ts';
 
 const name = v.pipe(string, v.regex(/^[a-zA-Z0-9_-]{1,64}$/, 'must be 1 to 64 letters, digits, underscores or dashes.'));
-export const jsonObject = v.pipe(
-  v.record(v.string(), v.unknown(), 'must be an object.'),
-  v.check((value) => !Array.isArray(value), 'must be an object.'),
-);
-
 const functionTool = v.strictObject(
   {
     type: v.literal('function', 'must be `function`: other kinds of tools are not served.'),
     function: v.strictObject(
-      { name, description: nullish(string), parameters: nullish(jsonObject), strict: nullish(boolean) },
+      { name, description: nullish(string), parameters: nullish(jsonSchema), strict: nullish(boolean) },
       'must be an object.',
     ),
   },
   'must be a tool.',
 );
 
+const namedFunction = v.strictObject({ type: v.literal('function'), function: v.strictObject({ name }) });
+
 export const toolFields = {
   tools: nullish(v.pipe(v.array(functionTool, 'must be an array of tools.'), v.maxLength(128, 'takes at most 128 tools.'))),
   tool_choice: nullish(
     v.union(
-      [v.picklist(['none', 'auto', 'required']), v.strictObject({ type: v.literal('function'), function: v.strictObject({ name }) })],
-      'must be `none`, `auto`, `required`, or {"type": "function", "function": {"name": …}}.',
+      [
+        v.picklist(['none', 'auto', 'required']),
+        namedFunction,
+        v.strictObject({
+          type: v.literal('allowed_tools'),
+          allowed_tools: v.strictObject({
+            mode: v.picklist(['auto', 'required']),
+            tools: v.pipe(v.array(namedFunction), v.minLength(1)),
+          }),
+        }),
+      ],
+      'must be `none`, `auto`, `required`, {"type": "function", "function": {"name": …}}, or {"type": "allowed_tools", "allowed_tools": {"mode": …, "tools": […]}}.',
     ),
   ),
   parallel_tool_calls: nullish(boolean),
@@ -41,7 +49,7 @@ export const toolFields = {
         v.strictObject({
           type: v.literal('json_schema'),
           json_schema: v.strictObject(
-            { name, description: nullish(string), schema: nullish(jsonObject), strict: nullish(boolean) },
+            { name, description: nullish(string), schema: nullish(jsonSchema), strict: nullish(boolean) },
             'must be an object.',
           ),
         }),
@@ -55,8 +63,13 @@ type ToolFields = v.InferOutput<v.StrictObjectSchema<typeof toolFields, undefine
 
 /** @throws {InvalidRequestError} a choice without tools, or of a tool that was not offered. */
 export function readToolUse(body: ToolFields): ToolUse | undefined {
-  const tools = readTools(body);
-  const choice = readToolChoice(body);
+  const offered = readTools(body);
+  const { choice, allowed } = readToolChoice(body);
+  const missing = allowed?.find((one) => !offered.some((tool) => tool.name === one));
+  if (missing !== undefined) {
+    throw new InvalidRequestError(`'tool_choice' allows \`${missing}\`, which is not among 'tools'.`, { param: 'tool_choice' });
+  }
+  const tools = allowed === undefined ? offered : offered.filter((tool) => allowed.includes(tool.name));
   if (tools.length === 0) {
     if (choice.type === 'required' || choice.type === 'named') {
       throw new InvalidRequestError("'tool_choice' is only allowed when 'tools' are specified.", { param: 'tool_choice' });
@@ -83,9 +96,13 @@ export function readToolsAsWritten(bodyText: string): readonly ChatTool[] {
   return tools ?? [];
 }
 
-function readToolChoice({ tool_choice: choice }: ToolFields): ToolChoice {
-  if (choice === undefined || choice === null) return { type: 'auto' };
-  return typeof choice === 'string' ? { type: choice } : { type: 'named', name: choice.function.name };
+/** With the names of the tools that may be called, when the caller narrows them down. */
+function readToolChoice({ tool_choice: choice }: ToolFields): { readonly choice: ToolChoice; readonly allowed?: readonly string[] } {
+  if (choice === undefined || choice === null) return { choice: { type: 'auto' } };
+  if (typeof choice === 'string') return { choice: { type: choice } };
+  if (choice.type === 'function') return { choice: { type: 'named', name: choice.function.name } };
+  const { mode, tools } = choice.allowed_tools;
+  return { choice: { type: mode }, allowed: tools.map((tool) => tool.function.name) };
 }
 
 /** What the answer is constrained to; `undefined` is free text. */

@@ -258,3 +258,35 @@ describe('errors of every path', () => {
     }
   });
 });
+
+describe('values that go down without end', () => {
+  it('are refused or answered, wherever a body may hold any value', async () => {
+    const { post } = await startGateway();
+    const deep = (opening: string, closing: string, levels: number) => `${opening.repeat(levels)}true${closing.repeat(levels)}`;
+    const values = [90, 50_000].flatMap((levels) =>
+      [
+        ['{"items":', '}'],
+        ['{"a":', '}'],
+        ['[', ']'],
+        ['{"anyOf":[', ']}'],
+      ].map(([opening = '', closing = '']) => deep(opening, closing, levels)),
+    );
+    const messages = '"messages":[{"role":"user","content":"x"}]';
+    for (const value of values) {
+      for (const [path, fields] of [
+        ['/v1/chat/completions', `${messages},"tools":[{"type":"function","function":{"name":"f","parameters":${value}}}]`],
+        ['/v1/chat/completions', `${messages},"response_format":{"type":"json_schema","json_schema":{"name":"f","schema":${value}}}`],
+        ['/v1/chat/completions', `${messages},"prediction":${value}`],
+        ['/v1/chat/completions', `${messages},"metadata":${value}`],
+        ['/v1/chat/completions', `"messages":${value}`],
+        ['/v1/responses', `"input":"x","tools":[{"type":"function","name":"f","parameters":${value}}]`],
+        ['/v1/responses', `"input":"x","text":{"format":{"type":"json_schema","name":"f","schema":${value}}}`],
+        ['/v1/responses', `"input":${value}`],
+        ['/v1/completions', `"prompt":${value}`],
+        ['/tokenize', `${messages},"tools":[{"type":"function","function":{"name":"f","parameters":${value}}}]`],
+      ]) {
+        await expectAnswer(await post(path ?? '', `{"model":"${MODEL}",${fields}}`), () => `${path} ${fields?.slice(0, 120)}`);
+      }
+    }
+  });
+});
