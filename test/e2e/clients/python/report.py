@@ -35,7 +35,7 @@ def raises(kind, call):
         call()
     except kind as error:
         return error
-    raise AssertionError(f"no {kind.__name__}")
+    raise AssertionError(f"no {kind}")
 
 
 def report(client):

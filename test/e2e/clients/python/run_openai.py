@@ -3,11 +3,15 @@
 import asyncio
 import json
 
+import conformance_chat  # noqa: F401 - adds its cases
+import conformance_completions  # noqa: F401
+import conformance_errors  # noqa: F401
+import conformance_responses  # noqa: F401
+import conformance_tools  # noqa: F401
 import openai
+from openai_client import client
 from pydantic import BaseModel, Field
 from report import API_KEY, ASK, BASE_URL, EMBEDDER, MODEL, NAMED_TOOL, TOOL, case, check_unit, raises, report
-
-client = openai.OpenAI(base_url=BASE_URL, api_key=API_KEY, max_retries=0)
 
 
 class Weather(BaseModel):
