@@ -20,3 +20,10 @@ export async function startToyContainer(pauseMs: number): Promise<ScriptedContai
   });
   return container;
 }
+
+/** What the model says after these ids, uninterrupted. */
+export function toyAnswer(prompt: readonly number[], length: number): readonly number[] {
+  const ids = [...prompt];
+  for (let count = 0; count < length; count += 1) ids.push(nextToyId(ids));
+  return ids.slice(prompt.length);
+}

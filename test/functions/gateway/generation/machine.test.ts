@@ -156,6 +156,47 @@ describe('the generation machine', () => {
     );
   });
 
+  it('keeps its laws when another process goes on with it at any moment', () => {
+    fc.assert(
+      fc.property(generations, fc.array(fc.nat(60), { minLength: 1, maxLength: 4 }), ({ maxTokens, heldTokens, choices }, deaths) => {
+        const random = choices[Symbol.iterator]();
+        const choose = (below: number) => (random.next().value ?? 0) % below;
+        let state = beginGeneration({ maxTokens, heldTokens, policy });
+        for (const happenings of deaths) {
+          const world = new World(state, choose);
+          world.delivered = state.choices.map((choice) => choice.emitted);
+          for (let turn = 0; turn < happenings && !isFinal(world.state.phase); turn += 1) world.happen();
+          if (isFinal(world.state.phase)) return;
+          // All that is known of it afterwards: what was emitted, what is held, how often it was tried.
+          const { attempts, heldTokens: held } = world.state;
+          const before = { attempts, choices: world.state.choices.map(({ emitted, sawStopToken }) => ({ emitted, sawStopToken })) };
+          state = beginGeneration({ maxTokens, heldTokens: held, policy, before });
+          expect(emittedTokens(state)).toBe(emittedTokens(world.state));
+          expect(state.attempts).toBe(attempts);
+        }
+        // In peace it comes to its end, with exactly what was missing.
+        const settlements: Effect[] = [];
+        for (const [choice, { maxTokens: most, emitted, sawStopToken }] of state.choices.entries()) {
+          const began = step(state, { type: 'choice-began', choice });
+          state = began.state;
+          settlements.push(...began.effects.filter((effect) => effect.type === 'settle'));
+          const call = began.effects.find((effect) => effect.type === 'call');
+          expect(call === undefined).toBe(sawStopToken || emitted === most);
+          if (call === undefined) continue;
+          expect(call).toMatchObject({ emitted, maxTokens: most - emitted });
+          state = step(state, { type: 'hold-extended', choice, tokens: 200 }).state;
+          state = step(state, { type: 'tokens', choice, count: most - emitted, isLastStop: false }).state;
+          const ended = step(state, { type: 'call-ended', choice, finishReason: 'length' });
+          state = ended.state;
+          settlements.push(...ended.effects.filter((effect) => effect.type === 'settle'));
+        }
+        expect(settlements).toHaveLength(1);
+        expect(settlements[0]).toMatchObject({ completionTokens: emittedTokens(state), phase: 'completed' });
+      }),
+      { numRuns: 1_000 },
+    );
+  });
+
   it('ends by itself however often calls fail', () => {
     fc.assert(
       fc.property(fc.array(fc.nat(20), { minLength: 200, maxLength: 200 }), (counts) => {
