@@ -1,3 +1,4 @@
+import { BatchGetImageCommand, ECRClient } from '@aws-sdk/client-ecr';
 import { GetProductsCommand, PricingClient } from '@aws-sdk/client-pricing';
 import { ListServiceQuotasCommand, ServiceQuotasClient } from '@aws-sdk/client-service-quotas';
 import { GetParameterCommand, ParameterNotFound, SSMClient } from '@aws-sdk/client-ssm';
@@ -43,6 +44,17 @@ export function createAccountView(config: AwsOptions = {}): AccountView {
     },
     endpointQuota: (region, instanceType) => quota(region, 'sagemaker', `${instanceType} for endpoint usage`),
     concurrentExecutions: (region) => quota(region, 'lambda', 'Concurrent executions'),
+    /** Asked as SageMaker asks: AWS's repositories let every account do this, and nothing else. */
+    async imageDigest(region, { registry, repository, tag }, digest) {
+      const { images = [] } = await new ECRClient({ ...config, region }).send(
+        new BatchGetImageCommand({
+          registryId: registry,
+          repositoryName: repository,
+          imageIds: [digest === undefined ? { imageTag: tag } : { imageDigest: digest }],
+        }),
+      );
+      return images[0]?.imageId?.imageDigest;
+    },
     async hourlyPrice(region, instanceType) {
       const equals = (Field: string, Value: string) => ({ Type: 'TERM_MATCH' as const, Field, Value });
       const { PriceList = [] } = await new PricingClient({ ...config, region: PRICE_LIST_REGION }).send(

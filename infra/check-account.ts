@@ -1,5 +1,6 @@
 import type { Settings } from './config.ts';
-import type { EndpointPlan } from './endpoint-plan.ts';
+import { type Container, type ContainerDigests, type ImageName, imageName } from './constructs/model-container.ts';
+import { type EndpointPlan, instanceTypesOf } from './endpoint-plan.ts';
 import { EDGE_REGION } from './names.ts';
 
 /** What `doctor` asks AWS. Each answers `undefined` for what is not there, and throws when AWS cannot be asked. */
@@ -9,6 +10,8 @@ export interface AccountView {
   /** Instances of this type that endpoints of the account may use at once. */
   endpointQuota(region: string, instanceType: string): Promise<number | undefined>;
   concurrentExecutions(region: string): Promise<number | undefined>;
+  /** What the image's tag stands for, or the digest that is asked for, when it can be pulled. */
+  imageDigest(region: string, image: ImageName, digest: string | undefined): Promise<string | undefined>;
   /** US dollars an hour of an endpoint's instance. */
   hourlyPrice(region: string, instanceType: string): Promise<number | undefined>;
 }
@@ -37,7 +40,9 @@ export async function checkAccount(aws: AccountView, settings: Settings, endpoin
   for (const region of new Set([...settings.regions, EDGE_REGION])) findings.push(await checkBootstrap(aws, account, region));
   for (const region of settings.regions) {
     findings.push(await checkConcurrency(aws, region));
-    for (const endpoint of endpoints) findings.push(await checkQuota(aws, region, endpoint));
+    for (const need of instancesNeeded(endpoints)) findings.push(await checkQuota(aws, region, need));
+    const containers = endpoints.flatMap(({ components }) => components.map(({ deployment }) => deployment.container));
+    for (const container of new Set(containers)) findings.push(await checkImage(aws, region, container, settings.containerDigests ?? {}));
   }
   return findings;
 }
@@ -60,8 +65,29 @@ async function checkConcurrency(aws: AccountView, region: string): Promise<Findi
   };
 }
 
-async function checkQuota(aws: AccountView, region: string, { name, instanceType, components }: EndpointPlan): Promise<Finding> {
-  const most = components.reduce((sum, { deployment }) => sum + deployment.copies.max, 0);
+interface InstancesNeeded {
+  readonly instanceType: string;
+  readonly most: number;
+  readonly endpoints: readonly string[];
+}
+
+/** A quota is the account's, whichever endpoint uses it. A type to fall back on is needed as often as the one that it stands for. */
+function instancesNeeded(endpoints: readonly EndpointPlan[]): readonly InstancesNeeded[] {
+  const needs = new Map<string, { most: number; endpoints: string[] }>();
+  const add = (instanceType: string, most: number, name: string) => {
+    const need = needs.get(instanceType) ?? { most: 0, endpoints: [] };
+    needs.set(instanceType, { most: need.most + most, endpoints: [...need.endpoints, name] });
+  };
+  for (const plan of endpoints) {
+    const copies = plan.components.reduce((sum, { deployment }) => sum + deployment.copies.max, 0);
+    const batches = plan.components.reduce((sum, { deployment }) => sum + (deployment.asynchronous?.maxInstances ?? 0), 0);
+    for (const instanceType of instanceTypesOf(plan)) add(instanceType, copies + batches, plan.name);
+  }
+  return [...needs].map(([instanceType, need]) => ({ instanceType, ...need }));
+}
+
+async function checkQuota(aws: AccountView, region: string, { endpoints, instanceType, most }: InstancesNeeded): Promise<Finding> {
+  const name = endpoints.join(' and ');
   const quota = await attempt(`The quotas of SageMaker in ${region} can be read`, () => aws.endpointQuota(region, instanceType));
   if (typeof quota === 'object') return quota;
   if (quota !== undefined && quota >= most)
@@ -70,6 +96,23 @@ async function checkQuota(aws: AccountView, region: string, { name, instanceType
     good: false,
     text: `${region}: ${name} wants up to ${most} ${instanceType}, but the quota is ${quota ?? 0}: ask for "${instanceType} for endpoint usage".`,
   };
+}
+
+async function checkImage(aws: AccountView, region: string, container: Container, digests: ContainerDigests): Promise<Finding> {
+  const image = imageName(container);
+  const pinned = digests[container];
+  const name = `${image.repository}${pinned === undefined ? `:${image.tag}` : `@${pinned}`}`;
+  const found = await attempt(`${region}: The image ${name} can be looked up`, () => aws.imageDigest(region, image, pinned));
+  if (typeof found === 'object') return found;
+  if (found === undefined) {
+    return {
+      good: false,
+      text: `${region}: the image ${name} is not there or may not be pulled: take another tag, digest or container.`,
+    };
+  }
+  const advice =
+    pinned === undefined ? `, which stands for ${found} today: "containerDigests": { "${container}": "${found}" } pins it` : '';
+  return { good: true, text: `${region}: the image ${name} can be pulled${advice}.` };
 }
 
 async function attempt<Value>(what: string, ask: () => Promise<Value>): Promise<Value | Finding> {

@@ -5,7 +5,8 @@ import { catalog } from '../models/catalog.ts';
 import { createAccountView } from './aws-account.ts';
 import { checkAccount } from './check-account.ts';
 import { loadSettings, profileOf } from './config.ts';
-import { estimateIdleCost } from './estimate-cost.ts';
+import { instanceTypesOf } from './endpoint-plan.ts';
+import { estimateIdleCost, PRICES_OF } from './estimate-cost.ts';
 import { planEndpoints } from './plan-endpoints.ts';
 import { projectPath } from './project-path.ts';
 
@@ -25,13 +26,15 @@ async function examine(): Promise<number> {
   const aws = createAccountView();
 
   print(`Would deploy ${settings.name} (${settings.profile}) to account ${settings.account}, ${settings.regions.join(' and ')}:`);
-  for (const { name, instanceType, components } of endpoints) {
+  for (const plan of endpoints) {
+    const { name, components } = plan;
     const models = components.map(({ model, deployment: { copies } }) => `${model.id} (${copies.min} to ${copies.max} copies)`);
-    print(`  ${name} on ${instanceType}: ${models.join(', ')}`);
+    print(`  ${name} on ${instanceTypesOf(plan).join(', else ')}: ${models.join(', ')}`);
   }
-  print('\nUS dollars a month when nobody calls:');
+  print(`\nUS dollars a month when nobody calls (fixed prices: us-east-1, ${PRICES_OF}):`);
   const lines = await estimateIdleCost(settings, endpoints, (region, type) => aws.hourlyPrice(region, type).catch(() => undefined));
-  for (const { what, dollars } of lines) print(`  ${(dollars === undefined ? 'unknown' : dollars.toFixed(2)).padStart(10)}  ${what}`);
+  for (const { what, dollars, source } of lines)
+    print(`  ${(dollars === undefined ? 'unknown' : dollars.toFixed(2)).padStart(10)}  ${what}  (${source})`);
   const known = lines.reduce((sum, { dollars = 0 }) => sum + dollars, 0);
   print(
     `  ${known.toFixed(2).padStart(10)}  together${lines.some(({ dollars }) => dollars === undefined) ? ', without what is unknown' : ''}`,

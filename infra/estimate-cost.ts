@@ -4,24 +4,42 @@ import { EDGE_REGION } from './names.ts';
 
 const HOURS = 730;
 
-/** US dollars, AWS's list prices of us-east-1 in 2026. Only what is due when nobody calls; instances are asked of AWS's price list. */
+interface Price {
+  readonly dollars: number;
+  /** AWS's page with it, for us-east-1. */
+  readonly source: string;
+}
+
+/** When the prices below were written down. They are fixed and were not asked of AWS: `source` is where to check them. Instances are asked. */
+export const PRICES_OF = '2026-11';
+
+/** Only what is due when nobody calls. */
 const PRICES = {
-  secretMonth: 0.4,
-  keyMonth: 1,
-  alarmMonth: 0.1,
-  provisionedGbSecond: 0.000_003_333_4,
-  firewallMonth: 8,
-  probeMonth: 2,
-} as const;
+  secretMonth: { dollars: 0.4, source: 'https://aws.amazon.com/secrets-manager/pricing/' },
+  keyMonth: { dollars: 1, source: 'https://aws.amazon.com/kms/pricing/' },
+  alarmMonth: { dollars: 0.1, source: 'https://aws.amazon.com/cloudwatch/pricing/' },
+  compositeAlarmMonth: { dollars: 0.5, source: 'https://aws.amazon.com/cloudwatch/pricing/' },
+  provisionedGbSecond: { dollars: 0.000_003_333_4, source: 'https://aws.amazon.com/lambda/pricing/' },
+  /** A web ACL and three rules. */
+  firewallMonth: { dollars: 8, source: 'https://aws.amazon.com/waf/pricing/' },
+  /** A health check of an endpoint outside AWS (0.75, CloudFront's name counts so), over HTTPS (2 on top). */
+  probeMonth: { dollars: 2.75, source: 'https://aws.amazon.com/route53/pricing/' },
+} as const satisfies Record<string, Price>;
 
 const GATEWAY_GB = 1769 / 1024;
-const ALARMS_PER_REGION = 10;
+/** Of ours and those that target tracking makes. `test/infra/doctor.test.ts` counts them in the templates. */
+const ALARMS_PER_REGION = 14;
+const COMPOSITE_ALARMS_PER_REGION = 2;
 
 export interface CostLine {
   readonly what: string;
   /** A month, in US dollars; `undefined` when the price is not known. */
   readonly dollars: number | undefined;
+  /** Where the price is from. */
+  readonly source: string;
 }
+
+const PRICE_LIST = "AWS's price list, asked now";
 
 /** What the deployment costs a month when nobody calls. Traffic, tokens and storage come on top. */
 export async function estimateIdleCost(
@@ -39,17 +57,23 @@ export async function estimateIdleCost(
       instances.push({
         what: `${name} in ${region}: ${least} of ${instanceType}`,
         dollars: price === undefined ? undefined : price * least * HOURS,
+        source: PRICE_LIST,
       });
     }
   }
-  const warm = provisionedConcurrency * GATEWAY_GB * PRICES.provisionedGbSecond * 3600 * HOURS * regions;
+  const fixed = (what: string, count: number, { dollars, source }: Price): CostLine => ({ what, dollars: dollars * count, source });
+  const secrets = regions + new Set([...settings.regions, EDGE_REGION]).size;
+  const warmSeconds = provisionedConcurrency * GATEWAY_GB * 3600 * HOURS * regions;
   return [
     ...instances,
-    { what: 'secrets and their replicas', dollars: PRICES.secretMonth * (regions + new Set([...settings.regions, EDGE_REGION]).size) },
-    { what: 'keys', dollars: PRICES.keyMonth * (signingKey ? 2 : 1) * regions },
-    { what: 'alarms', dollars: PRICES.alarmMonth * ALARMS_PER_REGION * regions },
-    ...(provisionedConcurrency === 0 ? [] : [{ what: `${provisionedConcurrency} warm gateways in each region`, dollars: warm }]),
-    ...(firewall ? [{ what: 'firewall', dollars: PRICES.firewallMonth }] : []),
-    ...(probe ? [{ what: 'probe', dollars: PRICES.probeMonth }] : []),
+    fixed('secrets and their replicas', secrets, PRICES.secretMonth),
+    fixed('keys', (signingKey ? 2 : 1) * regions, PRICES.keyMonth),
+    fixed('alarms', ALARMS_PER_REGION * regions, PRICES.alarmMonth),
+    fixed('composite alarms', COMPOSITE_ALARMS_PER_REGION * regions, PRICES.compositeAlarmMonth),
+    ...(provisionedConcurrency === 0
+      ? []
+      : [fixed(`${provisionedConcurrency} warm gateways in each region`, warmSeconds, PRICES.provisionedGbSecond)]),
+    ...(firewall ? [fixed('firewall', 1, PRICES.firewallMonth)] : []),
+    ...(probe ? [fixed('probe', 1, PRICES.probeMonth)] : []),
   ];
 }

@@ -8,7 +8,7 @@ const IMAGES = {
   lmi: 'djl-inference:0.36.0-lmi18.0.0-cu128',
 } as const;
 
-type Container = keyof typeof IMAGES;
+export type Container = keyof typeof IMAGES;
 
 /** `sha256:…` of what a container's tag stands for. `doctor` tells which one it is today; the settings pin it. */
 export type ContainerDigests = Readonly<Partial<Record<Container, string | undefined>>>;

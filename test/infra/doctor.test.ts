@@ -1,3 +1,5 @@
+import { createHash } from 'node:crypto';
+import { CreateRepositoryCommand, ECRClient, PutImageCommand } from '@aws-sdk/client-ecr';
 import { PutParameterCommand, SSMClient } from '@aws-sdk/client-ssm';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createAccountView, readHourlyPrice } from '../../infra/aws-account.ts';
@@ -5,17 +7,20 @@ import { type AccountView, checkAccount } from '../../infra/check-account.ts';
 import type { Settings } from '../../infra/config.ts';
 import { estimateIdleCost } from '../../infra/estimate-cost.ts';
 import { planEndpoints } from '../../infra/plan-endpoints.ts';
-import { catalog } from '../../models/catalog.ts';
+import { catalog, type ModelDeployment, type ServedModel } from '../../models/catalog.ts';
 import { type Moto, startMoto } from '../support/moto.ts';
+import { synthesiseProduction } from '../support/synthesise-stacks.ts';
 
 const settings: Settings = { name: 'penstock', profile: 'demo', account: '111111111111', regions: ['eu-west-1'] };
 const endpoints = planEndpoints(catalog, { regions: settings.regions, leastCopies: 0 });
+const DIGEST = `sha256:${'b'.repeat(64)}`;
 const ready: AccountView = {
   callerAccount: async () => '111111111111',
   bootstrapVersion: async () => 31,
   endpointQuota: async () => 4,
   concurrentExecutions: async () => 1000,
   hourlyPrice: async () => 1.5,
+  imageDigest: async () => DIGEST,
 };
 const badOf = async (changes: Partial<AccountView>) => {
   const findings = await checkAccount({ ...ready, ...changes }, settings, endpoints);
@@ -53,6 +58,45 @@ describe('the examination of an account', () => {
     expect((await badOf(changes)).join('\n')).toMatch(sentence);
   });
 
+  it('tells the digest that pins an image, and looks for the one that is pinned', async () => {
+    const findings = await checkAccount(ready, settings, endpoints);
+    expect(findings.map(({ text }) => text).join('\n')).toContain(`"containerDigests": { "vllm": "${DIGEST}" }`);
+    const asked: (string | undefined)[] = [];
+    const view: AccountView = {
+      ...ready,
+      imageDigest: async (_region, _image, digest) => {
+        asked.push(digest);
+        return undefined;
+      },
+    };
+    const pinned = await checkAccount(view, { ...settings, containerDigests: { vllm: DIGEST } }, endpoints);
+    expect(asked).toEqual([DIGEST]);
+    expect(pinned.filter(({ good }) => !good).map(({ text }) => text)).toEqual([
+      `eu-west-1: the image vllm@${DIGEST} is not there or may not be pulled: take another tag, digest or container.`,
+    ]);
+  });
+
+  it('adds up what all endpoints want of an instance type, to fall back on and for batches too', async () => {
+    const [model] = catalog as readonly [ServedModel]; // the catalog is never empty
+    const deployment = model.deployment as ModelDeployment; // and ours has one
+    const other = {
+      ...model,
+      id: 'other',
+      endpoint: { name: 'other', inferenceComponent: 'other' },
+      deployment: {
+        ...deployment,
+        instanceType: 'ml.g5.xlarge',
+        fallbackInstanceTypes: ['ml.g6.xlarge'],
+        asynchronous: { maxInstances: 3 },
+      },
+    };
+    const plan = planEndpoints([model, other], { regions: settings.regions, leastCopies: 0 });
+    const findings = await checkAccount({ ...ready, endpointQuota: async () => 6 }, settings, plan);
+    const bad = findings.filter(({ good }) => !good).map(({ text }) => text);
+    // Two copies of the one, two copies and three instances of the other.
+    expect(bad).toEqual([expect.stringContaining('penstock-gpt and other wants up to 7 ml.g6.xlarge, but the quota is 6')]);
+  });
+
   it('asks nothing more when the credentials do not work', async () => {
     expect(
       await badOf({
@@ -76,9 +120,30 @@ describe('the estimate', () => {
 
   it('has the GPUs that always run', async () => {
     expect(await total({ profile: 'production' }, 1)).toBeCloseTo(
-      1.5 * 730 + 1.2 + 2 + 1 + 2 * (1769 / 1024) * 0.0000033334 * 3600 * 730 + 8 + 2,
+      1.5 * 730 + 3 * 0.4 + 2 * 1 + 14 * 0.1 + 2 * 0.5 + 2 * (1769 / 1024) * 0.0000033334 * 3600 * 730 + 8 + 2.75,
       6,
     );
+  });
+
+  it('has as many alarms as the stacks of a region, and those that target tracking makes', async () => {
+    const stacks = await synthesiseProduction();
+    const count = (type: string) =>
+      ['inference-eu-west-1', 'jobs-eu-west-1', 'gateway-eu-west-1', 'operations-eu-west-1', 'edge'].reduce(
+        (sum, stack) => sum + Object.keys(stacks(stack).findResources(type)).length,
+        0,
+      );
+    const tracking = stacks('inference-eu-west-1').findResources('AWS::ApplicationAutoScaling::ScalingPolicy', {
+      Properties: { PolicyType: 'TargetTrackingScaling' },
+    });
+    const lines = await estimateIdleCost(settings, endpoints, async () => 1);
+    const dollars = (what: string) => lines.find((line) => line.what === what)?.dollars ?? Number.NaN;
+    expect(dollars('alarms') / 0.1).toBeCloseTo(count('AWS::CloudWatch::Alarm') + 2 * Object.keys(tracking).length);
+    expect(dollars('composite alarms') / 0.5).toBeCloseTo(count('AWS::CloudWatch::CompositeAlarm'));
+  });
+
+  it('says of each price where it is from', async () => {
+    for (const { source } of await estimateIdleCost({ ...settings, profile: 'production' }, endpoints, async () => 1))
+      expect(source).toMatch(/^https:\/\/aws\.amazon\.com\/[\w-]+\/pricing\/$|price list/);
   });
 
   it('says what it does not know', async () => {
@@ -110,6 +175,26 @@ describe('the view of an account', () => {
 
   it('knows the account', async () => {
     expect(await view.callerAccount()).toBe('123456789012');
+  });
+
+  it('knows the digest that a tag stands for, and nothing of an image that is not there', async () => {
+    const ecr = new ECRClient({ ...moto.client, region: 'eu-west-1' });
+    const repositoryName = 'vllm';
+    await ecr.send(new CreateRepositoryCommand({ repositoryName }));
+    const config = { mediaType: 'application/vnd.docker.container.image.v1+json', size: 2, digest: `sha256:${'c'.repeat(64)}` };
+    const imageManifest = JSON.stringify({
+      schemaVersion: 2,
+      mediaType: 'application/vnd.docker.distribution.manifest.v2+json',
+      config,
+      layers: [],
+    });
+    // An image is named by the digest of its manifest: https://github.com/opencontainers/image-spec/blob/main/descriptor.md#digests
+    const digest = `sha256:${createHash('sha256').update(imageManifest).digest('hex')}`;
+    await ecr.send(new PutImageCommand({ repositoryName, imageManifest, imageTag: 'v1', imageDigest: digest }));
+    const image = { registry: '123456789012', repository: repositoryName, tag: 'v1' };
+    expect(await view.imageDigest('eu-west-1', image, undefined)).toBe(digest);
+    expect(await view.imageDigest('eu-west-1', image, digest)).toBe(digest);
+    expect(await view.imageDigest('eu-west-1', { ...image, tag: 'v2' }, undefined)).toBeUndefined();
   });
 
   it('knows whether a region is bootstrapped', async () => {
