@@ -10,7 +10,7 @@ import { FoldedText } from '../text/folded-text.ts';
 /** Words in a row that an answer may share with its instructions by chance or in good faith. */
 const longestQuote = 12;
 /** Words of a prompt that are compared; what stands behind them is not watched. */
-const mostWords = 20_000;
+const mostWords = 10_000;
 const lettersAndDigits = /[\p{L}\p{N}]/u;
 /** Scripts that write words without spaces between them: each character counts as a word. */
 const unspaced = /[\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}\p{Script=Thai}\p{Script=Lao}\p{Script=Khmer}\p{Script=Myanmar}]/u;
