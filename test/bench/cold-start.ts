@@ -1,15 +1,16 @@
 /**
- * `node test/bench/cold-start.ts [--rounds N]`: what a cold start of the event function costs, beside a function that only says hello, in the
- * same runtime and in turns. From the start of the process: until the function is ready for its first event, and until the first byte of its
+ * `node test/bench/cold-start.ts [--rounds N]`: what a cold start of the event function costs, beside the same with V8's compile cache at hand and
+ * beside a function that only says hello, in the same runtime and in turns. From the start of the process: until the function is ready for its first event, and until the first byte of its
  * first streamed answer has reached Lambda, the endpoint's own time included (a recorded container, which answers at once). CPU is user and
  * system time of the process, from /proc.
  */
+import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
-import { parseArgs } from 'node:util';
+import { fileURLToPath, pathToFileURL } from 'node:url';
+import { parseArgs, promisify } from 'node:util';
 import { bundleFunction } from '../../functions/bundle.ts';
 import { functionUrlEvent } from '../support/lambda-runtime-api.ts';
 import { runLambdaFunction } from '../support/run-lambda-function.ts';
@@ -24,6 +25,9 @@ interface Sample {
   readonly firstByteCpuMs: number;
   readonly rssMb: number;
 }
+
+const SUBJECTS = ['gateway', 'cached', 'hello'] as const;
+type Subject = (typeof SUBJECTS)[number];
 
 const HELLO = `export const handler = awslambda.streamifyResponse(async (event, stream) => {
   const out = awslambda.HttpResponseStream.from(stream, { statusCode: 200, headers: {}, cookies: [] });
@@ -59,23 +63,40 @@ try {
   const gateway = join(folder, 'gateway');
   const bytes = await bundleFunction('event-function', gateway);
   await writeFile(join(folder, 'hello.mjs'), HELLO);
-  const samples: { gateway: Sample[]; hello: Sample[] } = { gateway: [], hello: [] };
+  const cache = join(folder, 'compile-cache');
+  await fillCompileCache(join(gateway, 'index.mjs'), cache);
+  const subjects: Record<Subject, () => Promise<Sample>> = {
+    gateway: () => measure(gateway, 'index'),
+    cached: () => measure(gateway, 'index', { NODE_COMPILE_CACHE: cache }),
+    hello: () => measure(folder, 'hello'),
+  };
+  const samples: Record<Subject, Sample[]> = { gateway: [], cached: [], hello: [] };
   for (let round = 0; round <= rounds; round += 1) {
-    const pair = { hello: await measure(folder, 'hello'), gateway: await measure(gateway, 'index') };
-    if (round === 0) continue; // fills the file cache
-    samples.hello.push(pair.hello);
-    samples.gateway.push(pair.gateway);
+    for (const subject of SUBJECTS) {
+      const sample = await subjects[subject]();
+      if (round > 0) samples[subject].push(sample); // the first fills the file cache
+    }
   }
-  report(bytes, samples.gateway, samples.hello);
+  report(bytes, samples);
 } finally {
   await runtime[Symbol.asyncDispose]();
   await container[Symbol.asyncDispose]();
   await rm(folder, { recursive: true });
 }
 
-async function measure(root: string, file: string): Promise<Sample> {
+/** Loads the bundle once in a process that leaves what V8 compiled: a killed process leaves nothing. */
+async function fillCompileCache(bundle: string, cache: string): Promise<void> {
+  const load = `globalThis.awslambda = { streamifyResponse: (handler) => handler };
+await import(${JSON.stringify(pathToFileURL(bundle).href)});
+process.exit();`;
+  await promisify(execFile)(process.execPath, ['--input-type=module', '--eval', load], {
+    env: { ...environment, NODE_COMPILE_CACHE: cache },
+  });
+}
+
+async function measure(root: string, file: string, settings: Readonly<Record<string, string>> = {}): Promise<Sample> {
   const startedAt = performance.now();
-  const running = await runLambdaFunction(root, environment, `${file}.handler`);
+  const running = await runLambdaFunction(root, { ...environment, ...settings }, `${file}.handler`);
   await running.api.idle;
   const readyMs = performance.now() - startedAt;
   const readyCpuMs = await cpuOf(running.process.pid);
@@ -103,9 +124,9 @@ async function rssOf(pid = 0): Promise<number> {
   return Number(/VmRSS:\s+(\d+)/.exec(await readFile(`/proc/${pid}/status`, 'utf8'))?.[1]) / 1024;
 }
 
-function report(bytes: number, gateway: readonly Sample[], hello: readonly Sample[]): void {
-  const median = (samples: readonly Sample[], key: keyof Sample) =>
-    samples.map((sample) => sample[key]).toSorted((a, b) => a - b)[samples.length >> 1] ?? 0;
+function report(bytes: number, samples: Readonly<Record<Subject, readonly Sample[]>>): void {
+  const median = (subject: Subject, key: keyof Sample) =>
+    samples[subject].map((sample) => sample[key]).toSorted((a, b) => a - b)[samples[subject].length >> 1] ?? 0;
   const rows: [string, keyof Sample][] = [
     ['ready, ms', 'readyMs'],
     ['ready, CPU ms', 'readyCpuMs'],
@@ -113,12 +134,11 @@ function report(bytes: number, gateway: readonly Sample[], hello: readonly Sampl
     ['first byte, CPU ms', 'firstByteCpuMs'],
     ['memory, MB', 'rssMb'],
   ];
-  console.log(`bundle ${Math.round(bytes / 1000)} kB; medians of ${gateway.length} cold starts on Node ${process.version}`);
-  console.log(`${''.padEnd(20)}${'gateway'.padStart(10)}${'hello'.padStart(10)}${'ratio'.padStart(8)}`);
+  console.log(`bundle ${Math.round(bytes / 1000)} kB; medians of ${samples.gateway.length} cold starts on Node ${process.version}`);
+  const line = (title: string, cells: readonly string[]) => console.log(title.padEnd(20) + cells.map((cell) => cell.padStart(14)).join(''));
+  line('', ['gateway', 'compile cache', 'hello', 'ratio']);
   for (const [title, key] of rows) {
-    const [ours, theirs] = [median(gateway, key), median(hello, key)];
-    console.log(
-      `${title.padEnd(20)}${ours.toFixed(0).padStart(10)}${theirs.toFixed(0).padStart(10)}${(ours / theirs).toFixed(2).padStart(8)}`,
-    );
+    const [ours, cached, theirs] = [median('gateway', key), median('cached', key), median('hello', key)];
+    line(title, [ours.toFixed(0), cached.toFixed(0), theirs.toFixed(0), (ours / theirs).toFixed(2)]);
   }
 }
