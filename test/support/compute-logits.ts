@@ -1,25 +1,20 @@
 import { WINDOW_TOKENS } from '../../models/local/convert/build-decoder.ts';
 import type { ModelFolder } from '../../models/local/convert/model-folder.ts';
 import { Decoder } from '../../models/local/engine/decoder.ts';
-import { bucketFor, completeWindows, KvPool } from '../../models/local/engine/kv-pool.ts';
+import { bucketFor, completeWindows } from '../../models/local/engine/kv-pool.ts';
 
 /** Logits of every position, computed in chunks of `chunk` tokens through the cache. One row a position. */
 export async function computeLogits(model: ModelFolder, tokenIds: readonly number[], chunk: number): Promise<Float32Array[]> {
   const decoder = await Decoder.load(model, { threads: 1 });
   try {
-    return await computeLogitsWith(decoder, model, tokenIds, chunk);
+    return await computeLogitsWith(decoder, tokenIds, chunk);
   } finally {
     await decoder.dispose();
   }
 }
 
-export async function computeLogitsWith(
-  decoder: Decoder,
-  model: ModelFolder,
-  tokenIds: readonly number[],
-  chunk: number,
-): Promise<Float32Array[]> {
-  const pool = new KvPool(model.config, 1);
+export async function computeLogitsWith(decoder: Decoder, tokenIds: readonly number[], chunk: number): Promise<Float32Array[]> {
+  const pool = decoder.createPool(1);
   pool.resize(bucketFor(tokenIds.length), []);
   const rows: Float32Array[] = [];
   for (let cached = 0; cached < tokenIds.length; ) {

@@ -1,6 +1,6 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Precision } from '../../models/local/convert/build-decoder.ts';
+import type { Precision } from '../../models/local/convert/add-product.ts';
 import { convertModel } from '../../models/local/convert/convert-model.ts';
 import { type ModelFolder, openModelFolder } from '../../models/local/convert/model-folder.ts';
 import { fetchGguf } from '../../models/local/fetch-gguf.ts';

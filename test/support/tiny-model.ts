@@ -1,7 +1,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { Precision } from '../../models/local/convert/build-decoder.ts';
+import type { Precision } from '../../models/local/convert/add-product.ts';
 import { convertModel } from '../../models/local/convert/convert-model.ts';
 import { type ModelFolder, openModelFolder } from '../../models/local/convert/model-folder.ts';
 

@@ -10,7 +10,7 @@
  * emitted ids exact.
  *
  *   input_ids, positions   int64 [b, s]
- *   past_key_i, past_value_i   float32 [b, kvHeads, C, headSize], positions before the window
+ *   past_key_i, past_value_i   float16 (float32 in the exact graph) [b, kvHeads, C, headSize], positions before the window
  *   window_key_i, window_value_i   float32 [b, kvHeads, 64, headSize], zero where nothing is cached yet
  *   past_mask   float32 [b, 1, 1, C], added to the scores: 0 or a large negative number
  *   window_mask   float32 [b, 1, groupSize * s, 64]; rows run over (query head within its group, new token)
@@ -18,26 +18,13 @@
  *   rows   int64 [m], the flat rows whose logits are wanted
  *   -> logits   float32 [m, vocabulary]
  *   -> newkv   float32 [b, 2 * blocks * kvHeads, s, headSize], key then value of each block
+ *   The probe graph has one more output for each product with a normalized input: that input, named as in `ProductOptions.outliers`.
  */
 import type { ModelConfig } from '../gguf/model-config.ts';
 import { SentenceError } from '../sentence-error.ts';
-import { CONTRIB, type OnnxGraph } from './onnx-graph.ts';
-import {
-  type BlockMatrix,
-  packCodes,
-  readFloats,
-  readWeightMatrix,
-  separateHalves,
-  stackRows,
-  takeRows,
-  type WeightMatrix,
-} from './weight-matrix.ts';
-
-/**
- * `exact` computes with float32 activations (slow: the oracle's form); `fast` rounds them to 8 bit, as llama.cpp does.
- * onnxruntime's `accuracy_level` 1 and 4.
- */
-export type Precision = 'exact' | 'fast';
+import { addBlockProduct, addLinear, addProduct, codesShape, type ProductOptions } from './add-product.ts';
+import { CONTRIB, ELEMENT_TYPES, type OnnxGraph } from './onnx-graph.ts';
+import { type BlockMatrix, packCodes, readFloats, readWeightMatrix, separateHalves, takeRows, type WeightMatrix } from './weight-matrix.ts';
 
 /** Positions whose keys are summed apart from the ones before; a step's new tokens lie in one window. */
 export const WINDOW_TOKENS = 64;
@@ -53,12 +40,12 @@ export interface TensorSource {
 }
 
 /** Adds the whole decoder, pausing after each block so that the caller can report progress or stop. */
-export function* buildDecoder(graph: OnnxGraph, config: ModelConfig, source: TensorSource, precision: Precision): Generator<number> {
+export function* buildDecoder(graph: OnnxGraph, config: ModelConfig, source: TensorSource, options: ProductOptions): Generator<number> {
   const { blocks, hiddenSize, heads, kvHeads, headSize } = config;
   const group = heads / kvHeads;
   const linear = (x: string, names: readonly string[], output: string) => {
     const matrices = names.map((name) => loadMatrix(source, config, name));
-    return addAdapters(graph, x, addLinear(graph, x, matrices, `${output}_plain`, precision), matrices, output);
+    return addAdapters(graph, x, addLinear(graph, x, matrices, `${output}_plain`, options), matrices, output);
   };
   graph.inVariant('adapted', () => {
     for (const parts of ADAPTED_PARTS) graph.input(`adapter_mask_${parts}`, 'float32', ['T', `R${parts}`]);
@@ -98,8 +85,7 @@ export function* buildDecoder(graph: OnnxGraph, config: ModelConfig, source: Ten
   for (let block = 0; block < blocks; block++) {
     const at = (name: string) => `b${block}_${name}`;
     const weight = (name: string) => `blk.${block}.${name}.weight`;
-    const pastKey = graph.input(`past_key_${block}`, 'float32', ['b', kvHeads, 'C', headSize]);
-    const pastValue = graph.input(`past_value_${block}`, 'float32', ['b', kvHeads, 'C', headSize]);
+    const [pastKey, pastValue] = addPast(graph, config, block, options);
     const windowKey = graph.input(`window_key_${block}`, 'float32', ['b', kvHeads, WINDOW_TOKENS, headSize]);
     const windowValue = graph.input(`window_value_${block}`, 'float32', ['b', kvHeads, WINDOW_TOKENS, headSize]);
 
@@ -150,11 +136,26 @@ export function* buildDecoder(graph: OnnxGraph, config: ModelConfig, source: Ten
 
   const last = normalize('output_norm.weight', 'output_norm');
   const wanted = graph.node('Gather', [last, 'rows'], 'wanted', { axis: 0 });
-  addHead(graph, source, config, wanted, head, precision);
+  addHead(graph, source, config, wanted, head, options);
   graph.node('Concat', newRows, 'newkv', { axis: 1 });
+  graph.inVariant('probe', () => {
+    for (let block = 0; block < blocks; block++) {
+      for (const norm of ['attn_norm', 'ffn_norm']) graph.output(`b${block}_${norm}`, 'float32', ['bs', hiddenSize]);
+    }
+    graph.output(wanted, 'float32', ['m', hiddenSize]);
+  });
   graph.output('logits', 'float32', ['m', config.vocabularySize]);
   graph.output('newkv', 'float32', ['b', 2 * blocks * kvHeads, 's', headSize]);
   yield 1;
+}
+
+/** Cached keys and values of a block, as float32. */
+function addPast(graph: OnnxGraph, { kvHeads, headSize }: ModelConfig, block: number, { precision }: ProductOptions): [string, string] {
+  const add = (name: string) => {
+    const stored = graph.input(name, precision === 'exact' ? 'float32' : 'float16', ['b', kvHeads, 'C', headSize]);
+    return precision === 'exact' ? stored : graph.node('Cast', [stored], `${name}_wide`, { to: ELEMENT_TYPES.float32 });
+  };
+  return [add(`past_key_${block}`), add(`past_value_${block}`)];
 }
 
 /** Qwen 2 adds a bias to queries, keys and values. */
@@ -225,9 +226,11 @@ function addAdapters(graph: OnnxGraph, x: string, product: string, matrices: rea
   const columns = matrices[0]?.columns ?? 0;
   const rows = matrices.reduce((sum, matrix) => sum + matrix.rows, 0);
   const ranks = `R${matrices.length}`;
-  graph.inVariant('plain', () => {
-    graph.node('Identity', [product], output);
-  });
+  for (const variant of ['plain', 'probe'] as const) {
+    graph.inVariant(variant, () => {
+      graph.node('Identity', [product], output);
+    });
+  }
   graph.inVariant('adapted', () => {
     const down = graph.input(`${output}_a`, 'float32', [columns, ranks]);
     const up = graph.input(`${output}_b`, 'float32', [ranks, rows]);
@@ -236,65 +239,6 @@ function addAdapters(graph: OnnxGraph, x: string, product: string, matrices: rea
     graph.node('Add', [product, graph.node('MatMul', [own, up], `${output}_delta`)], output);
   });
   return output;
-}
-
-/** Output rows are the concatenated rows of the matrices. Equal formats are stacked into one product. */
-function addLinear(graph: OnnxGraph, x: string, matrices: readonly WeightMatrix[], output: string, precision: Precision): string {
-  const stacked = stackRows(matrices);
-  if (stacked === undefined) {
-    const parts = matrices.map((matrix, i) => addProduct(graph, x, matrix, `${output}_${i}`, precision));
-    return graph.node('Concat', parts, output, { axis: 1 });
-  }
-  return addProduct(graph, x, stacked, output, precision);
-}
-
-function addProduct(graph: OnnxGraph, x: string, matrix: WeightMatrix, output: string, precision: Precision): string {
-  const { rows, columns } = matrix;
-  if (matrix.form === 'dense') {
-    return graph.node('Gemm', [x, graph.constant(`${output}_w`, matrix.values, [rows, columns])], output, { transB: 1 });
-  }
-  const codes = graph.constant(`${output}_w`, packCodes(matrix), codesShape(matrix));
-  const scales = graph.constant(`${output}_s`, matrix.scales, [rows, columns / matrix.blockSize]);
-  return addBlockProduct(graph, x, matrix, { codes, scales }, output, precision);
-}
-
-function codesShape({ rows, columns, bits, blockSize }: BlockMatrix): number[] {
-  return [rows, columns / blockSize, (blockSize * bits) / 8];
-}
-
-function addBlockProduct(
-  graph: OnnxGraph,
-  x: string,
-  matrix: BlockMatrix,
-  names: { codes: string; scales: string },
-  output: string,
-  precision: Precision,
-): string {
-  const { rows, columns, bits, blockSize, offsets } = matrix;
-  const product = graph.node(
-    'MatMulNBits',
-    [x, names.codes, names.scales],
-    offsets === undefined ? output : `${output}_product`,
-    { K: columns, N: rows, bits, block_size: blockSize, accuracy_level: precision === 'fast' ? 4 : 1 },
-    CONTRIB,
-  );
-  if (offsets === undefined) return product;
-  const parts = columns / blockSize;
-  const sums = output === 'logits' ? sumBlocksByProduct(graph, x, columns, blockSize) : sumBlocks(graph, x, parts, blockSize, output);
-  return graph.node('Gemm', [sums, graph.constant(`${output}_o`, offsets, [rows, parts]), product], output, { transB: 1 });
-}
-
-function sumBlocks(graph: OnnxGraph, x: string, parts: number, blockSize: number, output: string): string {
-  const cut = graph.node('Reshape', [x, graph.integers(-1, parts, blockSize)], `${output}_cut`);
-  return graph.node('ReduceSum', [cut, graph.integers(-1)], `${output}_sums`, { keepdims: 0 });
-}
-
-/** The same for the head, which may be asked for no row at all: `ReduceSum` gives another rank then. */
-function sumBlocksByProduct(graph: OnnxGraph, x: string, columns: number, blockSize: number): string {
-  const parts = columns / blockSize;
-  const ones = new Float32Array(columns * parts);
-  for (let column = 0; column < columns; column++) ones[column * parts + Math.floor(column / blockSize)] = 1;
-  return graph.node('MatMul', [x, graph.constant('logits_blocks', ones, [columns, parts])], 'logits_sums');
 }
 
 /** Weights that an output head tied to the embedding can use again. */
@@ -343,14 +287,14 @@ function addHead(
   config: ModelConfig,
   x: string,
   shared: SharedEmbedding,
-  precision: Precision,
+  options: ProductOptions,
 ): void {
   if (source.find('output.weight') !== undefined) {
-    addProduct(graph, x, loadMatrix(source, config, 'output.weight'), 'logits', precision);
+    addProduct(graph, x, loadMatrix(source, config, 'output.weight'), 'logits', options);
   } else if ('values' in shared.names) {
     graph.node('Gemm', [x, shared.names.values], 'logits', { transB: 1 });
   } else if (shared.matrix.form === 'blocks') {
-    addBlockProduct(graph, x, shared.matrix, shared.names, 'logits', precision);
+    addBlockProduct(graph, x, shared.matrix, shared.names, 'logits', options);
   }
 }
 

@@ -3,7 +3,9 @@ import { mkdir, open, readdir, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { explainFileError } from '../sentence-error.ts';
-import { buildDecoder, type Precision } from './build-decoder.ts';
+import type { Precision } from './add-product.ts';
+import { buildDecoder } from './build-decoder.ts';
+import { findOutliers } from './find-outliers.ts';
 import { FOLDER_VERSION, MODEL_FILES, type ModelManifest } from './model-folder.ts';
 import { type ModelSource, openModelSource } from './model-source.ts';
 import { OnnxGraph } from './onnx-graph.ts';
@@ -69,11 +71,12 @@ async function writeFolder(source: ModelSource, folder: string, { precision = 'f
   onProgress?.(0, 'reading');
   const sourceSha256 = await source.hash(signal);
 
+  const outliers = precision === 'exact' ? new Map<string, number[]>() : await findOutliers(source, join(folder, 'probe'), signal);
   const weights = new WeightsFile(folder, MODEL_FILES.weights);
   const graph = new OnnxGraph(weights);
   let weightsSha256: string;
   try {
-    for (const fraction of buildDecoder(graph, config, source.tensors, precision)) {
+    for (const fraction of buildDecoder(graph, config, source.tensors, { precision, outliers })) {
       onProgress?.(fraction, 'converting');
       await nextTurn(undefined, signal === undefined ? {} : { signal });
     }

@@ -6,7 +6,8 @@ export const CONTRIB = 'com.microsoft';
 
 const IR_VERSION = 10;
 const OPSET = 21;
-const ELEMENT_TYPES = { float32: 1, uint8: 2, int32: 6, int64: 7 } as const;
+/** `TensorProto.DataType` */
+export const ELEMENT_TYPES = { float32: 1, uint8: 2, int32: 6, int64: 7, float16: 10 } as const;
 type ElementType = keyof typeof ELEMENT_TYPES;
 type Attribute = number | { readonly float: number } | readonly number[];
 type Values = Float32Array | Uint8Array | BigInt64Array;
@@ -19,8 +20,8 @@ export interface StoredWeights {
 /** Constants up to this size stay in the graph: shapes and the like. */
 const INLINE_BYTES = 1024;
 
-/** Parts that one of the two graphs over the same weights has alone: without adapters, or with LoRA adapters as inputs. */
-export type GraphVariant = 'plain' | 'adapted';
+/** Parts that one of the graphs over the same weights has alone: without adapters, with LoRA adapters as inputs, or with outputs to look at. */
+export type GraphVariant = 'plain' | 'adapted' | 'probe';
 
 interface VariantPart {
   readonly part: ProtobufWriter;
@@ -33,7 +34,7 @@ export class OnnxGraph {
   readonly #initializers: ProtobufWriter[] = [];
   readonly #inputs: VariantPart[] = [];
   #only: GraphVariant | undefined;
-  readonly #outputs: ProtobufWriter[] = [];
+  readonly #outputs: VariantPart[] = [];
   readonly #shapes = new Map<string, string>();
 
   constructor(weights: WeightsFile) {
@@ -54,7 +55,7 @@ export class OnnxGraph {
   }
 
   output(name: string, type: ElementType, shape: readonly (number | string)[]): void {
-    this.#outputs.push(valueInfo(name, type, shape));
+    this.#outputs.push({ part: valueInfo(name, type, shape), only: this.#only });
   }
 
   /** Adds a node and returns the name of its first output. An empty name leaves an optional input or output out. */
@@ -115,7 +116,7 @@ export class OnnxGraph {
       graph.text(2, 'decoder');
       for (const initializer of this.#initializers) graph.bytes(5, initializer.finish());
       for (const { part } of ofVariant(this.#inputs)) graph.bytes(11, part.finish());
-      for (const output of this.#outputs) graph.bytes(12, output.finish());
+      for (const { part } of ofVariant(this.#outputs)) graph.bytes(12, part.finish());
     });
     model.message(8, (opset) => opset.text(1, '').integer(2, OPSET));
     model.message(8, (opset) => opset.text(1, CONTRIB).integer(2, 1));

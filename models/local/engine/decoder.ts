@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import { InferenceSession, Tensor } from 'onnxruntime-node';
 import { WINDOW_TOKENS } from '../convert/build-decoder.ts';
 import { MODEL_FILES, type ModelFolder } from '../convert/model-folder.ts';
+import type { ModelConfig } from '../gguf/model-config.ts';
 import { type Adapter, AdapterInputs } from './adapter.ts';
 import { completeWindows, KvPool } from './kv-pool.ts';
 
@@ -29,6 +30,10 @@ export interface DecoderOptions {
   readonly threads: number;
 }
 
+interface LoadableModel extends Pick<ModelFolder, 'path' | 'precision'> {
+  readonly config: ModelConfig;
+}
+
 /** Added to scores of empty cache positions: far below any score, and finite, so that a fully masked row has no NaN. */
 const HIDDEN = -1e30;
 
@@ -42,8 +47,11 @@ export class Decoder {
   readonly #adapterInputs: AdapterInputs;
   readonly #group: number;
   readonly #cacheNames: readonly string[];
+  readonly #model: LoadableModel;
 
-  private constructor(session: InferenceSession, { config }: ModelFolder, loadAdapted: () => Promise<InferenceSession>) {
+  private constructor(session: InferenceSession, model: LoadableModel, loadAdapted: () => Promise<InferenceSession>) {
+    const { config } = model;
+    this.#model = model;
     this.#session = session;
     this.#loadAdapted = loadAdapted;
     this.#adapterInputs = new AdapterInputs(config);
@@ -52,11 +60,16 @@ export class Decoder {
     this.#cacheNames = Array.from({ length: config.blocks }, (_, i) => [`key_${i}`, `value_${i}`]).flat();
   }
 
-  static async load(model: ModelFolder, options: DecoderOptions): Promise<Decoder> {
+  static async load(model: LoadableModel, options: DecoderOptions): Promise<Decoder> {
     const session = await createSession(join(model.path, MODEL_FILES.graph), options);
     const decoder = new Decoder(session, model, () => createSession(join(model.path, MODEL_FILES.adaptedGraph), options));
-    await decoder.#warmUp(model);
+    await decoder.#warmUp();
     return decoder;
+  }
+
+  /** Caches as this graph takes them. */
+  createPool(slots: number): KvPool {
+    return new KvPool(this.#model.config, slots, this.#model.precision === 'exact' ? 'float32' : 'float16');
   }
 
   /** Before the first step with an adapter. */
@@ -66,13 +79,19 @@ export class Decoder {
   }
 
   /** The first run of a session lays out its buffers and reads its weights: about 0.2 s that no caller should wait for. */
-  async #warmUp({ config }: ModelFolder): Promise<void> {
-    const pool = new KvPool(config, 1);
+  async #warmUp(): Promise<void> {
+    const pool = this.createPool(1);
     await this.run({ pool, firstSlot: 0, sequences: [{ tokenIds: new Array<number>(16).fill(0), cached: 0 }], rows: [] });
     await this.run({ pool, firstSlot: 0, sequences: [{ tokenIds: [0], cached: 0 }], rows: [0] });
   }
 
-  async run({ pool, firstSlot, sequences, rows, adapters }: DecoderInput): Promise<DecoderOutput> {
+  async run(input: DecoderInput): Promise<DecoderOutput> {
+    const { logits, newkv } = await this.runGraph(input);
+    return { logits: floats(logits), newRows: floats(newkv) };
+  }
+
+  /** All outputs of the graph by their names. */
+  async runGraph({ pool, firstSlot, sequences, rows, adapters }: DecoderInput): Promise<InferenceSession.OnnxValueMapType> {
     const batch = sequences.length;
     const newTokens = sequences[0]?.tokenIds.length ?? 0;
     const rowsOfGroup = this.#group * newTokens;
@@ -113,8 +132,7 @@ export class Decoder {
       const ofRows = adapters.flatMap((adapter) => new Array<Adapter | undefined>(newTokens).fill(adapter));
       Object.assign(feeds, this.#adapterInputs.forRows(ofRows));
     }
-    const { logits, newkv } = await session.run(feeds);
-    return { logits: floats(logits), newRows: floats(newkv) };
+    return session.run(feeds);
   }
 
   async dispose(): Promise<void> {

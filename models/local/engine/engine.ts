@@ -4,7 +4,7 @@ import type { ModelConfig } from '../gguf/model-config.ts';
 import { type Adapter, loadAdapter } from './adapter.ts';
 import type { Decoder } from './decoder.ts';
 import type { AnswerGrammar, GrammarSpec, Grammars } from './grammar.ts';
-import { bucketFor, completeWindows, KvPool } from './kv-pool.ts';
+import { bucketFor, completeWindows, type KvPool } from './kv-pool.ts';
 import { PrefixCache } from './prefix-cache.ts';
 import { readLogprobs, type SamplingParameters, sampleToken, type TokenLogprob } from './sampler.ts';
 import { Scheduler, type SchedulerLimits, type Step } from './scheduler.ts';
@@ -124,7 +124,7 @@ export class Engine {
     this.#config = config;
     this.#decoder = decoder;
     this.#grammars = grammars;
-    this.#pool = new KvPool(config, limits.slots + 1); // one more is the scheduler's scratch slot
+    this.#pool = decoder.createPool(limits.slots + 1); // one more is the scheduler's scratch slot
     this.#scheduler = new Scheduler(limits);
     this.#prefixes = new PrefixCache(limits.prefixCacheBytes);
     this.#emit = emit;

@@ -3,6 +3,9 @@
  * complete windows and `[slots, kvHeads, 64, headSize]` of the window that is being filled, so that the first b slots are one contiguous
  * tensor without a copy. `capacity` is a bucket just above the longest running sequence: attention costs what is laid out, not what is
  * allowed. Memory that no row was written to stays untouched zero pages.
+ *
+ * A complete window is kept as float16, half the memory, unless the graph is the exact one. A window is rounded once, when its last
+ * position is known, so that every later token sees the same values however the sequence was cut into steps.
  */
 import { Tensor } from 'onnxruntime-node';
 import { WINDOW_TOKENS } from '../convert/build-decoder.ts';
@@ -12,6 +15,11 @@ export interface KvShape {
   readonly kvHeads: number;
   readonly headSize: number;
 }
+
+/** How complete windows are kept. */
+export type CacheType = 'float32' | 'float16';
+/** float16 values are moved as bits. */
+type CacheRows = Float32Array<ArrayBuffer> | Uint16Array<ArrayBuffer>;
 
 /** Positions to lay out for complete windows of `length` positions: steps of 64 up to 512, then of an eighth of the power of two above. */
 export function bucketFor(length: number): number {
@@ -28,15 +36,17 @@ export function completeWindows(length: number): number {
 export class KvPool {
   readonly shape: KvShape;
   readonly slots: number;
+  readonly cacheType: CacheType;
   #capacity = 0;
   /** Key and value of block 0, of block 1, and so on. */
-  #past: Float32Array<ArrayBuffer>[];
+  #past: CacheRows[];
   readonly #window: readonly Float32Array[];
 
-  constructor(shape: KvShape, slots: number) {
+  constructor(shape: KvShape, slots: number, cacheType: CacheType) {
     this.shape = shape;
     this.slots = slots;
-    this.#past = Array.from({ length: 2 * shape.blocks }, () => new Float32Array(0));
+    this.cacheType = cacheType;
+    this.#past = Array.from({ length: 2 * shape.blocks }, () => this.#allocate(0));
     const windowFloats = slots * shape.kvHeads * WINDOW_TOKENS * shape.headSize;
     this.#window = this.#past.map(() => new Float32Array(windowFloats));
     this.resize(WINDOW_TOKENS, []);
@@ -53,7 +63,7 @@ export class KvPool {
     const from = this.#capacity * headSize;
     const to = capacity * headSize;
     this.#past = this.#past.map((old) => {
-      const fresh = new Float32Array(this.slots * kvHeads * to);
+      const fresh = this.#allocate(this.slots * kvHeads * to);
       for (const [slot, length] of lengths.entries()) {
         const floats = completeWindows(length) * headSize;
         for (let head = slot * kvHeads; head < (slot + 1) * kvHeads; head++) {
@@ -69,9 +79,11 @@ export class KvPool {
   /** Tensors over `count` slots from `first`, in the order key, value of each block. */
   tensors(first: number, count: number): { past: Tensor[]; window: Tensor[] } {
     const { kvHeads, headSize } = this.shape;
-    const view = (array: Float32Array, positions: number) => {
+    const view = (array: CacheRows | Float32Array, positions: number) => {
       const floats = kvHeads * positions * headSize;
-      return new Tensor('float32', array.subarray(first * floats, (first + count) * floats), [count, kvHeads, positions, headSize]);
+      const rows = array.subarray(first * floats, (first + count) * floats);
+      const dimensions = [count, kvHeads, positions, headSize];
+      return rows instanceof Float32Array ? new Tensor('float32', rows, dimensions) : halfTensor(rows, dimensions);
     };
     return {
       past: this.#past.map((array) => view(array, this.#capacity)),
@@ -101,7 +113,7 @@ export class KvPool {
   /** Moves the rows of a slot that holds `length` positions to another. */
   move(from: number, to: number, length: number): void {
     const { kvHeads, headSize } = this.shape;
-    const copy = (array: Float32Array, stride: number, positions: number) => {
+    const copy = (array: CacheRows | Float32Array, stride: number, positions: number) => {
       for (let head = 0; head < kvHeads; head++) {
         const start = (from * kvHeads + head) * stride * headSize;
         array.copyWithin((to * kvHeads + head) * stride * headSize, start, start + positions * headSize);
@@ -112,10 +124,10 @@ export class KvPool {
   }
 
   /** A copy of one complete window of a slot: `[2 * blocks, kvHeads, 64, headSize]`. */
-  readWindow(slot: number, window: number): Float32Array {
+  readWindow(slot: number, window: number): CacheRows {
     const { kvHeads, headSize } = this.shape;
     const floats = WINDOW_TOKENS * headSize;
-    const rows = new Float32Array(this.#past.length * kvHeads * floats);
+    const rows = this.#allocate(this.#past.length * kvHeads * floats);
     let target = 0;
     for (const array of this.#past) {
       for (let head = slot * kvHeads; head < (slot + 1) * kvHeads; head++, target += floats) {
@@ -127,7 +139,7 @@ export class KvPool {
   }
 
   /** Puts back what `readWindow` gave. */
-  writeWindow(slot: number, window: number, rows: Float32Array): void {
+  writeWindow(slot: number, window: number, rows: Float32Array | Uint16Array): void {
     const { kvHeads, headSize } = this.shape;
     const floats = WINDOW_TOKENS * headSize;
     let source = 0;
@@ -149,7 +161,7 @@ export class KvPool {
     this.#fillSlot(this.#past, slot, this.#capacity);
   }
 
-  #fillSlot(arrays: readonly Float32Array[], slot: number, positions: number): void {
+  #fillSlot(arrays: readonly (CacheRows | Float32Array)[], slot: number, positions: number): void {
     const floats = this.shape.kvHeads * positions * this.shape.headSize;
     for (const array of arrays) array.fill(0, slot * floats, (slot + 1) * floats);
   }
@@ -159,13 +171,23 @@ export class KvPool {
     const { kvHeads, headSize } = this.shape;
     const floats = WINDOW_TOKENS * headSize;
     if (position + WINDOW_TOKENS > this.#capacity) throw new Error(`no room for position ${position} in a pool of ${this.#capacity}`);
-    for (const [i, array] of this.#past.entries()) {
+    for (const [i, past] of this.#past.entries()) {
       const window = this.#window[i];
       if (window === undefined) continue;
+      const array = past instanceof Float32Array ? past : new Float16Array(past.buffer);
       for (let head = slot * kvHeads; head < (slot + 1) * kvHeads; head++) {
         array.set(window.subarray(head * floats, (head + 1) * floats), (head * this.#capacity + position) * headSize);
       }
     }
     this.#fillSlot(this.#window, slot, WINDOW_TOKENS);
   }
+
+  #allocate(length: number): CacheRows {
+    return this.cacheType === 'float32' ? new Float32Array(length) : new Uint16Array(length);
+  }
+}
+
+/** The binding (1.30) finds no bytes in the `Float16Array` that a float16 tensor holds on Node 24; the same bits as uint16 it can read. */
+function halfTensor(bits: Uint16Array, dimensions: readonly number[]): Tensor {
+  return Object.assign(new Tensor('uint16', bits, dimensions), { type: 'float16' as const });
 }

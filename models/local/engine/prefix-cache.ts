@@ -5,9 +5,12 @@
  */
 import { WINDOW_TOKENS } from '../convert/build-decoder.ts';
 
+/** Rows of one window, as `KvPool.readWindow` gives them. */
+type WindowRows = Float32Array | Uint16Array;
+
 interface Block {
   readonly id: number;
-  readonly rows: Float32Array;
+  readonly rows: WindowRows;
 }
 
 export class PrefixCache {
@@ -26,7 +29,7 @@ export class PrefixCache {
   }
 
   /** Rows of the leading windows that are known. At least one token is left for the model to compute. */
-  find(salt: string, tokenIds: readonly number[]): Float32Array[] {
+  find(salt: string, tokenIds: readonly number[]): WindowRows[] {
     const found: [string, Block][] = [];
     let parent = rootOf(salt);
     for (let end = WINDOW_TOKENS; end < tokenIds.length; end += WINDOW_TOKENS) {
@@ -41,7 +44,7 @@ export class PrefixCache {
   }
 
   /** Keeps the leading `windows` of a sequence. `read` gives the rows of those that are not known yet. */
-  insert(salt: string, tokenIds: readonly number[], windows: number, read: (window: number) => Float32Array): void {
+  insert(salt: string, tokenIds: readonly number[], windows: number, read: (window: number) => WindowRows): void {
     const chain: [string, Block][] = [];
     let parent = rootOf(salt);
     let room = this.#maxBytes;

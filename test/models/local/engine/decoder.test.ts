@@ -2,7 +2,6 @@ import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { WINDOW_TOKENS } from '../../../../models/local/convert/build-decoder.ts';
 import { Decoder } from '../../../../models/local/engine/decoder.ts';
-import { KvPool } from '../../../../models/local/engine/kv-pool.ts';
 import { convertTinyModel } from '../../../support/tiny-model.ts';
 
 const LENGTH = 150;
@@ -22,7 +21,7 @@ describe.each(['mixed', 'q4_1', 'q4_k_m', 'f16'])('Decoder with %s weights', (na
 
   /** Logits of each position for `batch` copies of the tokens, computed in steps of these sizes. */
   const compute = async (sizes: readonly number[], batch: number, capacity: number): Promise<Float32Array[][]> => {
-    const pool = new KvPool(model.config, batch + 1);
+    const pool = decoder.createPool(batch + 1);
     pool.resize(capacity, []);
     const rows: Float32Array[][] = Array.from({ length: batch }, () => []);
     for (let cached = 0, step = 0; cached < LENGTH; step++) {
