@@ -105,6 +105,20 @@ describe('tools', () => {
     expect(answer.choices[0]?.message.tool_calls).toHaveLength(1);
   });
 
+  it('are narrowed down to those that are allowed, and only to some that were offered', async () => {
+    const endpoint = new ScriptedEndpoint(() => says('[{"name": "now", "arguments": {}}]'));
+    const { post } = await createTestGateway(endpoint);
+    const allow = (...names: string[]) => ({
+      type: 'allowed_tools',
+      allowed_tools: { mode: 'required', tools: names.map((name) => ({ type: 'function', function: { name } })) },
+    });
+    const answer = await readJson<ChatCompletion>(await post('/v1/chat/completions', { ...ask, tool_choice: allow('now') }));
+    expect(answer.choices[0]?.message.tool_calls).toMatchObject([{ function: { name: 'now' } }]);
+    expect(JSON.stringify(endpoint.requests[0]?.grammar)).not.toContain('get_weather');
+    const refused = await post('/v1/chat/completions', { ...ask, tool_choice: allow('now', 'later') });
+    expect([refused.status, await refused.json()]).toMatchObject([400, { error: { param: 'tool_choice' } }]);
+  });
+
   it('tell the true reason when the limit cuts a call', async () => {
     const endpoint = new ScriptedEndpoint(() => [
       { type: 'tokens', tokenIds: [...tokenizer.encode('{"city": "Pa')] },
@@ -179,5 +193,42 @@ describe('response_format', () => {
       { type: 'json-schema', schema: parameters },
       undefined,
     ]);
+  });
+
+  it('refuses what is no schema by its place, before an engine sees it', async () => {
+    const endpoint = new ScriptedEndpoint(() => says('{}'));
+    const { post } = await createTestGateway(endpoint);
+    const wrong: [object, string][] = [
+      [{ type: 'nonsense' }, 'the schema'],
+      [{ type: 'object', properties: { a: { type: 'strin' } } }, '`properties.a`'],
+      [{ type: 'array', items: { anyOf: [{ type: 'string' }, 'text'] } }, '`items.anyOf.1`'],
+      [{ $defs: { a: { type: ['null', 5] } } }, '`$defs.a`'],
+    ];
+    for (const [schema, place] of wrong) {
+      for (const [path, fields, param] of [
+        [
+          '/v1/chat/completions',
+          { messages: ask.messages, response_format: { type: 'json_schema', json_schema: { name: 'n', schema } } },
+          'response_format.json_schema.schema',
+        ],
+        [
+          '/v1/chat/completions',
+          { messages: ask.messages, tools: [{ type: 'function', function: { name: 'f', parameters: schema } }] },
+          'tools.0.function.parameters',
+        ],
+        ['/v1/responses', { input: 'x', text: { format: { type: 'json_schema', name: 'n', schema } } }, 'text.format.schema'],
+        ['/v1/responses', { input: 'x', tools: [{ type: 'function', name: 'f', parameters: schema }] }, 'tools.0.parameters'],
+      ] as const) {
+        const response = await post(path, { model: MODEL, ...fields });
+        const { error } = await readJson<{ error: { param: string; message: string } }>(response);
+        expect([response.status, error.param]).toEqual([400, param]);
+        expect(error.message).toContain(place);
+      }
+    }
+    // A property may have any name, and a value that stands for itself any form.
+    const odd = { type: 'object', properties: { type: { type: 'string' }, items: { const: { type: 'nonsense' } } }, required: ['type'] };
+    const format = { type: 'json_schema', json_schema: { name: 'n', schema: odd } };
+    expect((await post('/v1/chat/completions', { model: MODEL, messages: ask.messages, response_format: format })).status).toBe(200);
+    expect(endpoint.requests).toHaveLength(1);
   });
 });
