@@ -14,6 +14,8 @@ export interface IdempotencyClaim {
   /** Of the request: another one under the same key is a mistake. */
   readonly digest: string;
   readonly generationId: string;
+  /** The process that runs it. */
+  readonly runnerId: string;
   readonly keptSeconds: number;
 }
 
@@ -22,11 +24,11 @@ export async function claimIdempotencyKey(
   services: Pick<Services, 'table' | 'clock'>,
   claim: IdempotencyClaim,
 ): Promise<{ readonly isMine: boolean; readonly generationId: string }> {
-  const { ownerId, key, digest, generationId, keptSeconds } = claim;
+  const { ownerId, key, digest, generationId, runnerId, keptSeconds } = claim;
   const { written, row } = await services.table.write({
     type: 'put',
     key: rowKey(ownerId, key),
-    attributes: { generationId, digest },
+    attributes: { generationId, digest, runnerId, at: services.clock.now() },
     expiresAt: Math.ceil(services.clock.now() / 1000) + keptSeconds,
     if: [{ row: 'absent' }],
   });
@@ -36,14 +38,16 @@ export async function claimIdempotencyKey(
   return { isMine: false, generationId: String(row.attributes['generationId']) };
 }
 
-export async function findIdempotentGeneration(
-  { table }: Pick<Services, 'table'>,
-  ownerId: string,
-  key: string,
-): Promise<string | undefined> {
+/** Who holds a key: which generation, in which process, since when (milliseconds since the epoch). */
+export interface KeyHolder {
+  readonly generationId: string;
+  readonly runnerId: string;
+  readonly at: number;
+}
+
+export async function findKeyHolder({ table }: Pick<Services, 'table'>, ownerId: string, key: string): Promise<KeyHolder | undefined> {
   const row = await table.read(rowKey(ownerId, key));
-  const generationId = row?.attributes['generationId'];
-  return typeof generationId === 'string' ? generationId : undefined;
+  return row?.attributes as unknown as KeyHolder | undefined; // `claimIdempotencyKey` alone writes it
 }
 
 /** Only the generation that holds the key lets go of it. */

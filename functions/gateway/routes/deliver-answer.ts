@@ -71,14 +71,17 @@ export async function deliverAnswer<State>(
   // A header has no space in it: nobody can name this one.
   const key = named ?? `same request ${digest}`;
   for (;;) {
-    const claim = await claimIdempotencyKey(room, { ownerId, key, digest, generationId, keptSeconds });
+    const claim = await claimIdempotencyKey(room, { ownerId, key, digest, generationId, runnerId: room.runner.id, keptSeconds });
     if (claim.isMine) {
+      const leave = room.runner.enter(); // seen at work until it has begun
       try {
         return await encode(await startAnswer(c, room, request, form, generationId, key));
       } catch (error) {
         if (error instanceof TakenOverError) continue; // its answer is another process's now
         await releaseIdempotencyKey(room, ownerId, key, generationId);
         throw error;
+      } finally {
+        leave();
       }
     }
     const wants = form.isBackground === true && !form.isStream ? 'start' : 'answer';

@@ -1,7 +1,8 @@
 /** Answers that are read again: by the same Idempotency-Key, or by their id. Any process can, while the answer is made and afterwards. */
 import { GenerationNotFoundError, InvalidRequestError } from '../errors.ts';
-import { findIdempotentGeneration, releaseIdempotencyKey } from '../generation/idempotency.ts';
+import { findKeyHolder, releaseIdempotencyKey } from '../generation/idempotency.ts';
 import type { Room } from '../generation/room.ts';
+import { isRunnerAlive } from '../generation/runner.ts';
 import type { LoggedEvent, LogHead } from '../generation/token-log.ts';
 import { encodeError } from '../openai/error-body.ts';
 import { COMMENT, DATA_EVENTS, type EventFraming, eventStreamResponse, type KeepAlive } from './event-stream.ts';
@@ -63,7 +64,9 @@ async function untilBegun(
     } catch (error) {
       if (!(error instanceof GenerationNotFoundError)) throw error;
     }
-    if ((await findIdempotentGeneration(room, ownerId, key)) !== generationId) return undefined;
+    const holder = await findKeyHolder(room, ownerId, key);
+    if (holder?.generationId !== generationId) return undefined;
+    if (!(await isRunnerAlive(room.table, room.clock, holder.runnerId, holder.at, room.config.runnerLeaseMs))) break;
     await new Promise((resolve) => setTimeout(resolve, POLL_MS));
   }
   await releaseIdempotencyKey(room, ownerId, key, generationId); // its process died before the answer began

@@ -258,6 +258,29 @@ describe('an answer whose gateway was killed', () => {
     expect(await other.usage()).toMatchObject([{ status: 'completed', completion_tokens: LENGTH }]);
   });
 
+  it('is made anew under its Idempotency-Key when its gateway died before it had begun', async () => {
+    const { clock, shared, other } = await createScene(0);
+    const headers = { 'idempotency-key': 'order-8' };
+    // The table is gone for the first gateway right after the key is its own.
+    let writes = 0;
+    const cut: Table = {
+      ...shared,
+      write: async (change) => {
+        writes += 1;
+        return await (writes > 1 ? new Promise<never>(() => undefined) : shared.write(change));
+      },
+    };
+    const dying = await createGenerationGateway(new ToyEndpoint(), { table: cut, clock });
+    void dying.complete({ max_tokens: LENGTH }, { headers });
+    await expect.poll(() => writes).toBeGreaterThan(1);
+    clock.at += 20_000;
+    const answers = await Promise.all([1, 2, 3].map(() => other.complete({ max_tokens: LENGTH }, { headers })));
+    const bytes = await Promise.all(answers.map((answer) => answer.text()));
+    expect(new Set(bytes).size).toBe(1);
+    expect(await textOf(new Response(bytes[0]))).toBe(await uninterrupted({ max_tokens: LENGTH }));
+    expect(await other.usage()).toMatchObject([{ status: 'completed', completion_tokens: LENGTH }]);
+  });
+
   it('is found by a server that nobody asks', async () => {
     const { clock, shared, dying, die } = await createScene(9);
     const request = { model: 'smollm2-135m-instruct', input: 'Hello', background: true, max_output_tokens: LENGTH };
