@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { homedir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { isLoopback } from '../../layers/network/is-loopback.ts';
 import { type GuardFormat, guardFormats, parseSafetyPolicy } from '../../layers/safety/index.ts';
 import {
@@ -290,8 +290,7 @@ function readGateway(read: Reader, defaults: Defaults): Omit<GatewayConfig, 'api
     safetyPolicyFile: readSafetyPolicy(read),
     guard: readGuard(read),
     minilm: readMinilm(read),
-    safetyWeightsFile:
-      read.env['PENSTOCK_SAFETY_WEIGHTS'] ?? new URL('../../models/safety/weights/linear-heads.bin', import.meta.url).pathname,
+    safetyWeightsFile: safetyWeightsFile(read),
     maxBodyBytes: read.integer('MAX_BODY_BYTES', 4 * MIB, 1024, 100 * MIB),
   };
 }
@@ -308,6 +307,10 @@ function readSafetyPolicy(read: Reader): string | undefined {
   return path;
 }
 
+function safetyWeightsFile(read: Reader): string {
+  return read.env['PENSTOCK_SAFETY_WEIGHTS'] ?? new URL('../../models/safety/weights/linear-heads.bin', import.meta.url).pathname;
+}
+
 function readGuard(read: Reader): GatewayConfig['guard'] {
   const { PENSTOCK_GUARD_MODEL: modelId, PENSTOCK_GUARD_FORMAT: name = '' } = read.env;
   if (!modelId) return undefined;
@@ -319,7 +322,13 @@ function readGuard(read: Reader): GatewayConfig['guard'] {
 function readMinilm(read: Reader): GatewayConfig['minilm'] {
   const modelId = read.env['PENSTOCK_MINILM_MODEL'];
   if (!modelId) return undefined;
-  return { modelId, heads: readFileSync(new URL('../../models/safety/weights/minilm-heads.jsonl', import.meta.url), 'utf8') };
+  const path = join(dirname(safetyWeightsFile(read)), 'minilm-heads.jsonl');
+  try {
+    return { modelId, heads: readFileSync(path, 'utf8') };
+  } catch {
+    read.problem(`PENSTOCK_MINILM_MODEL needs ${path}, beside the weights of PENSTOCK_SAFETY_WEIGHTS`);
+    return undefined;
+  }
 }
 
 function readCatalog(read: Reader): Pick<GatewayConfig, 'catalog' | 'embeddingModels' | 'answerPipelines'> {

@@ -159,5 +159,7 @@ describe('settings', () => {
     expect(() => loadConfig({ ...key, PENSTOCK_GUARD_MODEL: 'guard' })).toThrow(/PENSTOCK_GUARD_FORMAT.*llama-guard-3/);
     await expect(startSafetyStack({ PENSTOCK_GUARD_MODEL: 'nobody', PENSTOCK_GUARD_FORMAT: 'llama-guard-3' })).rejects.toThrow('nobody');
     await expect(startSafetyStack({ PENSTOCK_MINILM_MODEL: 'chat' })).rejects.toThrow('PENSTOCK_MINILM_MODEL');
+    const elsewhere = { PENSTOCK_MINILM_MODEL: 'minilm', PENSTOCK_SAFETY_WEIGHTS: '/nowhere/linear-heads.bin' };
+    expect(() => loadConfig({ ...key, ...elsewhere })).toThrow('/nowhere/minilm-heads.jsonl');
   });
 });
