@@ -8,7 +8,7 @@ import type { Thresholds } from '../../layers/safety/verdict.ts';
 import { readWindows } from '../../layers/safety/windows.ts';
 import type { Example } from './examples.ts';
 import { hideAttacks } from './hide-attacks.ts';
-import { atThreshold, type Scored } from './metrics.ts';
+import { atThreshold, mean, type Scored } from './metrics.ts';
 
 /** Share of harmless texts that may reach a category's threshold. */
 const allowedAlarms: Readonly<Partial<Record<ClassifiedCategory, number>>> = {
@@ -27,8 +27,8 @@ const allowedAlarms: Readonly<Partial<Record<ClassifiedCategory, number>>> = {
 const allowedHardAlarms = 0.012;
 const hardSource = 'benign-prompts';
 const lowest = 0.3;
-/** Of all harmless texts, and of those with alarming words. */
-const allowedInjectionAlarms = [0.02, 0.03] as const;
+/** The mean of the sources' shares, and the share of the prompts with alarming words: what the project's goals allow. */
+const allowedInjectionAlarms = [0.03, 0.06] as const;
 const penalties = [0.2, 0.35, 0.5];
 const longest = 16;
 
@@ -59,7 +59,7 @@ export function chooseThresholds(weights: Uint8Array, heldOut: readonly Example[
     );
     found[category] = Math.round(Math.min(0.99, Math.max(lowest, threshold + 0.01)) * 100) / 100;
   }
-  const injection = chooseForInjection((text) => injectionLogits(classifier, text), harmless, isHard, heldOut);
+  const injection = chooseForInjection((text) => injectionLogits(classifier, text), harmless, heldOut);
   return { thresholds: { ...found, prompt_injection: injection.threshold }, windowPenalty: injection.windowPenalty };
 }
 
@@ -78,11 +78,13 @@ function injectionLogits(classifier: ReturnType<typeof loadLinearHeads>, text: s
   });
 }
 
-/** Threshold and penalty together: the mean of F1 on texts as they are and on attacks between forty sentences, within the false alarms allowed. */
+/**
+ * Threshold and penalty together: the best mean of F1, over each source that has attacks and harmless texts and over attacks between forty
+ * sentences, within the false alarms allowed. Sources count alike, or the largest would decide.
+ */
 function chooseForInjection(
   logitsOf: (text: string) => Logits,
   harmless: readonly Example[],
-  isHard: readonly (boolean | undefined)[],
   heldOut: readonly Example[],
 ): { threshold: number; windowPenalty: number } {
   const attacks = heldOut.filter(({ labels }) => labels.prompt_injection === 1);
@@ -91,28 +93,33 @@ function chooseForInjection(
     .flatMap(({ text }) => text.split(/(?<=\.) /))
     .filter((sentence) => sentence.length > 30);
   const short = attacks.map(({ text }) => text).filter((text) => text.length < 300);
-  const benign = harmless.map(({ text }) => logitsOf(text));
-  const bad = attacks.map(({ text }) => logitsOf(text));
-  const long = sentences.length > 41 && short.length > 0 ? hideAttacks(sentences, short) : [];
-  const longLogits = long.map(({ text, isBad }) => ({ logits: logitsOf(text), isBad }));
+  const hidden = sentences.length > 41 && short.length > 0 ? hideAttacks(sentences, short) : [];
+  const texts = [
+    ...harmless.map(({ source, text }) => ({ source, logits: logitsOf(text), isBad: false })),
+    ...attacks.map(({ source, text }) => ({ source, logits: logitsOf(text), isBad: true })),
+    ...hidden.map(({ text, isBad }) => ({ source: 'hidden', logits: logitsOf(text), isBad })),
+  ];
   let best = { threshold: 0.5, windowPenalty: 0.35, f1: -1 };
   for (const windowPenalty of penalties) {
-    const score = (windows: Logits) =>
-      1 / (1 + Math.exp(-windows.reduce((most, { logit, place }) => Math.max(most, logit - windowPenalty * place), -20)));
-    const scoredBenign = benign.map((windows): Scored => ({ score: score(windows), isBad: false }));
-    const scored = [...bad.map((windows): Scored => ({ score: score(windows), isBad: true })), ...scoredBenign];
-    const scoredLong = longLogits.map(({ logits, isBad }): Scored => ({ score: score(logits), isBad }));
+    const bySource = new Map<string, Scored[]>();
+    for (const { source, logits, isBad } of texts) {
+      const logit = logits.reduce((most, window) => Math.max(most, window.logit - windowPenalty * window.place), -20);
+      const scored = bySource.get(source) ?? [];
+      bySource.set(source, scored);
+      scored.push({ score: 1 / (1 + Math.exp(-logit)), isBad });
+    }
     for (let percent = 30; percent <= 90; percent += 1) {
       const threshold = percent / 100;
-      const plain = atThreshold(scored, threshold);
-      const hard = atThreshold(
-        scoredBenign.filter((_, index) => isHard[index]),
-        threshold,
-      );
-      if (plain.falseAlarms > allowedInjectionAlarms[0] || hard.falseAlarms > allowedInjectionAlarms[1]) continue;
-      const f1 = (plain.f1 + atThreshold(scoredLong, threshold).f1) / 2;
+      const ordinary = [...bySource].filter(([source]) => source !== 'hidden' && source !== hardSource).map(([, scored]) => scored);
+      const alarms = mean(ordinary.filter(hasHarmless).map((scored) => atThreshold(scored, threshold).falseAlarms));
+      const hardAlarms = atThreshold(bySource.get(hardSource) ?? [], threshold).falseAlarms;
+      if (alarms > allowedInjectionAlarms[0] || hardAlarms > allowedInjectionAlarms[1]) continue;
+      const mixed = [...bySource.values()].filter((scored) => hasHarmless(scored) && scored.some(({ isBad }) => isBad));
+      const f1 = mean(mixed.map((scored) => atThreshold(scored, threshold).f1));
       if (f1 > best.f1) best = { threshold, windowPenalty, f1 };
     }
   }
-  return best;
+  return { threshold: best.threshold, windowPenalty: best.windowPenalty };
 }
+
+const hasHarmless = (scored: readonly Scored[]) => scored.some(({ isBad }) => !isBad);

@@ -6,7 +6,7 @@ import { hashWord } from '../../layers/safety/heads/features.ts';
 import { loadLinearHeads } from '../../layers/safety/heads/linear-heads.ts';
 import { readWindows } from '../../layers/safety/windows.ts';
 import type { Example } from './examples.ts';
-import { areaUnderCurve } from './metrics.ts';
+import { areaUnderCurve, mean } from './metrics.ts';
 import type { WordList } from './pack-heads.ts';
 import type { RequestWords } from './request-words.ts';
 import { trainModel } from './train-linear-heads.ts';
@@ -35,6 +35,6 @@ export function requestFolds(examples: readonly Example[], words: WordList, requ
       }));
       return areaUnderCurve(scored);
     });
-    return { held: held.join(' and '), area: areas.reduce((sum, area) => sum + area, 0) / areas.length };
+    return { held: held.join(' and '), area: mean(areas) };
   });
 }

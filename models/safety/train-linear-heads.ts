@@ -33,8 +33,9 @@ export function trainLinearHeads(data: TrainingData): { bytes: Uint8Array; chose
   return { bytes: trainModel(data.examples, data, chosen), chosen };
 }
 
-function isHeldOut(example: Example): boolean {
-  return hashWord(example.group === '' ? example.text : `${example.source}/${example.group}`) % 5 === 0;
+/** By group, where the texts of a group are alike; neuralchemy's groups are kinds of attacks, and all of its harmless texts are one. */
+function isHeldOut({ source, group, text }: Example): boolean {
+  return hashWord(group === '' || source.startsWith('neuralchemy') ? text : `${source}/${group}`) % 5 === 0;
 }
 
 export function trainModel(examples: readonly Example[], { words, requestWords }: WordData, chosen: ChosenThresholds): Uint8Array {

@@ -37,6 +37,10 @@ const fewestSpacedLetters = 4;
 const longestSeparator = 3;
 export const longestEntry = 256;
 export const mostEntries = 100_000;
+/** What is known of the code points up to U+FFFF; zero where none has been asked. */
+const kinds = new Uint8Array(0x10000);
+const [letterKind, otherKind] = [1, 2];
+const lowerCases = new Uint16Array(0x10000);
 const lettersAndDigits = /[\p{L}\p{N}]/u;
 /** Scripts that write words without spaces between them: no boundary to ask for. */
 const unspaced = /[\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}\p{Script=Thai}\p{Script=Lao}\p{Script=Khmer}\p{Script=Myanmar}]/u;
@@ -97,12 +101,20 @@ function needsBoundary(code: number): boolean {
 
 function isLetterOrDigit(code: number): boolean {
   if (code < 128) return (code >= 48 && code <= 57) || (code >= 65 && code <= 90) || (code >= 97 && code <= 122);
-  return lettersAndDigits.test(String.fromCodePoint(code));
+  const known = kinds[code] ?? 0;
+  if (known !== 0) return known === letterKind;
+  const isIn = lettersAndDigits.test(String.fromCodePoint(code));
+  if (code < kinds.length) kinds[code] = isIn ? letterKind : otherKind;
+  return isIn;
 }
 
 function lowerCase(code: number): number {
   if (code < 128) return code >= 65 && code <= 90 ? code + 32 : code === 9 || code === 10 || code === 13 ? space : code;
-  return String.fromCodePoint(code).toLowerCase().codePointAt(0) ?? code;
+  const known = lowerCases[code] ?? 0;
+  if (known !== 0) return known;
+  const lower = String.fromCodePoint(code).toLowerCase().codePointAt(0) ?? code;
+  if (code < lowerCases.length) lowerCases[code] = lower;
+  return lower;
 }
 
 /** Reports a match by its indices in the folded text. */

@@ -27,7 +27,7 @@ export function recogniseCards(run: Run, report: ReportMatch): void {
     const before = codeBefore(run, index);
     const groupStart = index;
     index = endOf(text, index, isDigit) - 1;
-    if (isAlphanumeric(before) || before === 46 || before === 95) continue;
+    if (isAlphanumeric(before) || before === 46 || before === 95 || !mayBeginCard(text, groupStart, index + 1)) continue;
     const card = findCard(text, groupStart);
     if (card === undefined) continue;
     report('card', groupStart, card.end, card.network);
@@ -35,22 +35,29 @@ export function recogniseCards(run: Run, report: ReportMatch): void {
   }
 }
 
+/** The networks begin with 2 to 6, and no card is written with fewer than four digits first. */
+function mayBeginCard(text: string, start: number, end: number): boolean {
+  const first = text.charCodeAt(start);
+  return end - start >= 4 && first >= 50 && first <= 54;
+}
+
 function findCard(text: string, start: number): { end: number; network: string } | undefined {
-  let digits = '';
+  const four = Number(text.slice(start, start + 4));
+  let length = 0;
   let end = start;
   let separator = 0;
   let groups = 0;
-  while (digits.length <= 19) {
+  while (length <= 19) {
     const groupEnd = endOf(text, end, isDigit);
     // Cards are written 4-4-4-4, 4-6-5 or in one piece: smaller groups are rows of numbers.
     if (groupEnd - end < 3) return undefined;
-    digits += text.slice(end, groupEnd);
+    length += groupEnd - end;
     end = groupEnd;
     groups += 1;
     const next = text.charCodeAt(end);
     if (isLetter(next) || next === 95) return undefined;
-    const network = digits.length >= shortestCard && (groups === 1 || groups >= 3) ? networkOf(digits) : undefined;
-    if (network !== undefined && new Set(digits).size > 1 && passesLuhn(digits)) return { end, network };
+    const network = length >= shortestCard && (groups === 1 || groups >= 3) ? networkOf(four, length) : undefined;
+    if (network !== undefined && isCardNumber(text.slice(start, end))) return { end, network };
     if (!isSeparator(next) || (separator !== 0 && next !== separator)) return undefined;
     separator = next;
     end += 1;
@@ -58,11 +65,15 @@ function findCard(text: string, start: number): { end: number; network: string }
   return undefined;
 }
 
-function networkOf(digits: string): string | undefined {
-  const { length } = digits;
-  const two = Number(digits.slice(0, 2));
-  const four = Number(digits.slice(0, 4));
-  if (digits[0] === '4') return length === 13 || length === 16 || length === 19 ? 'visa' : undefined;
+function isCardNumber(written: string): boolean {
+  const digits = written.replace(/[ -]/g, '');
+  return passesLuhn(digits) && new Set(digits).size > 1;
+}
+
+/** @param four the first four digits */
+function networkOf(four: number, length: number): string | undefined {
+  const two = Math.floor(four / 100);
+  if (four >= 4000 && four <= 4999) return length === 13 || length === 16 || length === 19 ? 'visa' : undefined;
   if (length === 16 && ((two >= 51 && two <= 55) || (four >= 2221 && four <= 2720))) return 'mastercard';
   if (length === 15 && (two === 34 || two === 37)) return 'amex';
   if (length >= 14 && (two === 36 || two === 38 || two === 39 || (four >= 3000 && four <= 3059) || four === 3095)) return 'diners';
