@@ -51,29 +51,38 @@ export function createSafetyPolicies(
 ): SafetyPolicies {
   const tenants = new Map<string, { readonly safety: Promise<TenantSafety | undefined>; readonly until: number }>();
   const compiled = new Map<string, TenantSafety>();
+  /** Digests whose policies this process has written down. */
+  const kept = new Set<string>();
 
   const get = async (owner: PolicyOwner): Promise<SafetyPolicy | undefined> => {
     const row = await table.read(keyOf(owner));
     return row === undefined ? undefined : readPolicy(row);
   };
   const prepare = (policy: SafetyPolicy): TenantSafety => {
-    const known = compiled.get(policy.digest);
-    if (known !== undefined) return known;
-    const safety = compile(policy);
-    if (compiled.size >= MOST_COMPILED) compiled.clear();
-    compiled.set(policy.digest, safety);
-    keepVersion(policy).catch((error: unknown) =>
-      log.write('error', 'policy-version-failed', { policyDigest: policy.digest, error: error instanceof Error ? error.name : 'unknown' }),
-    );
+    const { digest } = policy;
+    const safety = compiled.get(digest) ?? compile(policy);
+    // The one that was used last is the last to go.
+    compiled.delete(digest);
+    compiled.set(digest, safety);
+    for (const oldest of compiled.keys()) {
+      if (compiled.size <= MOST_COMPILED) break;
+      compiled.delete(oldest);
+    }
+    if (!kept.has(digest)) void keepVersion(policy);
     return safety;
   };
-  const keepVersion = (policy: SafetyPolicy) =>
-    table.write({
-      type: 'put',
-      key: { partition: VERSIONS, sort: policy.digest },
-      attributes: encodePolicy(policy),
-      expiresAt: Math.ceil(clock.now() / 1000) + KEPT_SECONDS,
-    });
+  const keepVersion = async (policy: SafetyPolicy): Promise<void> => {
+    const { digest } = policy;
+    if (kept.size >= MOST_TENANTS) kept.clear();
+    kept.add(digest);
+    const expiresAt = Math.ceil(clock.now() / 1000) + KEPT_SECONDS;
+    try {
+      await table.write({ type: 'put', key: { partition: VERSIONS, sort: digest }, attributes: encodePolicy(policy), expiresAt });
+    } catch (error) {
+      kept.delete(digest);
+      log.write('error', 'policy-version-failed', { policyDigest: digest, error: error instanceof Error ? error.name : 'unknown' });
+    }
+  };
   const load = async (organizationId: string, projectId: string): Promise<TenantSafety | undefined> => {
     const policies = await Promise.all([
       get({ type: 'project', id: projectId }),
