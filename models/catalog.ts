@@ -106,6 +106,11 @@ const embeddingModelSchema = v.strictObject({
   maxInputTokens: positiveInteger,
   /** Whether the endpoint takes ids of the model's vocabulary instead of text. */
   takesTokenIds: v.boolean(),
+  /**
+   * Token ids that callers send are of this encoding of OpenAI's, and are read as the text that they stand for: OpenAI's own embedding models take
+   * such ids, and some clients send nothing else.
+   */
+  readsTokenIdsAs: v.optional(v.picklist(['r50k_base', 'p50k_base', 'cl100k_base', 'o200k_base'])),
   endpoint: targetSchema,
   price: v.optional(v.strictObject({ promptDollarsPerMillion: dollars, completionDollarsPerMillion: dollars })),
   deployment: v.optional(deploymentSchema),

@@ -115,7 +115,7 @@ function embeddingModelsOf([served]: readonly ServedModel[], { embeddingsFolder 
   if (served === undefined || embeddingsFolder === undefined) return [];
   const { endpoint } = served;
   const model = { id: 'all-minilm-l6-v2', created: 1_630_281_600, ownedBy: 'sentence-transformers', dimensions: 384, maxInputTokens: 256 };
-  return [{ task: 'embed', ...model, takesTokenIds: false, endpoint }];
+  return [{ task: 'embed', ...model, takesTokenIds: false, readsTokenIdsAs: 'cl100k_base', endpoint }];
 }
 
 function contextLength(catalog: readonly ServedModel[]): number {

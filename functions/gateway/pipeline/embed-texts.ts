@@ -1,3 +1,4 @@
+import { UnknownTokenError } from '../../../layers/tokenizer/index.ts';
 import type { EmbeddingModel } from '../../../models/catalog.ts';
 import { InvalidRequestError, ModelNotFoundError } from '../errors.ts';
 import type { Room } from '../generation/room.ts';
@@ -28,12 +29,8 @@ export async function embedTexts(
   if (dimensions !== undefined && dimensions > model.dimensions) {
     throw new InvalidRequestError(`'dimensions' is ${dimensions}, but ${model.id} has ${model.dimensions}.`, { param: 'dimensions' });
   }
-  if (typeof request.input[0] !== 'string' && !model.takesTokenIds) {
-    throw new InvalidRequestError(`${model.id} takes texts: token ids of another vocabulary would mean something else to it.`, {
-      param: 'input',
-    });
-  }
-  const { input, verdicts } = await screenEmbeddingInput(room, admission.caller, request.input, { param, requestId, signal });
+  const readable = await readTokenIds(room, model, request.input);
+  const { input, verdicts } = await screenEmbeddingInput(room, admission.caller, readable, { param, requestId, signal });
   const { endpoint } = model;
   const target = {
     endpointName: endpoint.name,
@@ -53,6 +50,36 @@ function chooseEmbeddingModel(models: readonly EmbeddingModel[], modelId: string
   const model = models.find((candidate) => candidate.id === modelId && (allowed === undefined || allowed.includes(modelId)));
   if (model === undefined) throw new ModelNotFoundError(modelId);
   return model;
+}
+
+/** Ids of the model's own vocabulary as they are, those of the encoding that the catalog names as text, and no others. */
+async function readTokenIds(
+  { encodings }: Room,
+  { id, takesTokenIds, readsTokenIdsAs }: EmbeddingModel,
+  input: EmbeddingRequest['input'],
+): Promise<EmbeddingRequest['input']> {
+  if (isTexts(input) || takesTokenIds) return input;
+  const encoding = readsTokenIdsAs === undefined ? undefined : await encodings?.find(readsTokenIdsAs);
+  if (encoding === undefined) {
+    throw new InvalidRequestError(`${id} takes texts: token ids of another vocabulary would mean something else to it.`, {
+      param: 'input',
+    });
+  }
+  try {
+    return input.map((ids) => encoding.decode(ids));
+  } catch (error) {
+    if (!(error instanceof UnknownTokenError)) throw error;
+    throw new InvalidRequestError(
+      `Token ids of \`input\` are read as ${readsTokenIdsAs}, which has no such token: send ids of it, or texts.`,
+      {
+        param: 'input',
+      },
+    );
+  }
+}
+
+function isTexts(input: EmbeddingRequest['input']): input is readonly string[] {
+  return typeof input[0] === 'string';
 }
 
 /** The endpoint has the tokenizer, so this is a bound: no vocabulary makes more tokens of a text than it has bytes, and two that mark its ends. */

@@ -2,11 +2,13 @@ import { writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
+import { get_encoding } from 'tiktoken';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { calibrate } from '../../../functions/gateway/pipeline/classify/calibrate.ts';
 import type { PromptLogprobs, ScoringRequest } from '../../../functions/gateway/services.ts';
 import type { Tokenizer } from '../../../layers/tokenizer/index.ts';
 import { catalog } from '../../../models/catalog.ts';
+import { COMPILED_FOLDER, loadEncoding } from '../../../models/tokenizers/encodings.ts';
 import { createTestGateway } from '../../support/gateway.ts';
 import { problemsBy } from '../../support/openai-schemas.ts';
 import { ScriptedEndpoint } from '../../support/scripted-endpoint.ts';
@@ -239,6 +241,26 @@ describe('embeddings', () => {
     expect(answer.status).toBe(status);
     expect(answer.body['error']).toMatchObject({ param });
   });
+
+  it('read token ids as the text that they stand for in the encoding that the catalog names', async () => {
+    await loadEncoding('cl100k_base'); // compiled where it is not yet
+    const path = join(tmpdir(), `penstock-ids-catalog-${process.pid}.json`);
+    writeFileSync(path, JSON.stringify([...catalog, { ...embedder, readsTokenIdsAs: 'cl100k_base' }]));
+    const settings = { PENSTOCK_CATALOG: path, PENSTOCK_ENCODINGS: COMPILED_FOLDER };
+    const reference = get_encoding('cl100k_base');
+    const texts = ['aab cd', 'Ünïcode 👩‍👩‍👧 d'];
+    const ids = texts.map((text) => [...reference.encode(text, [], [])]);
+    reference.free();
+    const body = { model: embedder.id };
+    const expected = await ask(embeds(), '/v1/embeddings', { ...body, input: texts }, settings);
+    expect((await ask(embeds(), '/v1/embeddings', { ...body, input: ids }, settings)).body['data']).toEqual(expected.body['data']);
+    const one = await ask(embeds(), '/v1/embeddings', { ...body, input: ids[0] }, settings);
+    expect(one.body['data']).toEqual((expected.body['data'] as unknown[]).slice(0, 1));
+    for (const input of [[200_000], [[1], [2 ** 30]]]) {
+      const refused = await ask(embeds(), '/v1/embeddings', { ...body, input }, settings);
+      expect([refused.status, refused.body['error']]).toMatchObject([400, { param: 'input' }]);
+    }
+  }, 60_000);
 
   it('are listed among the models, by an id with a slash and a colon', async () => {
     const { app } = await createTestGateway(embeds(), environment());

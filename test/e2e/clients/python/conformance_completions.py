@@ -14,9 +14,9 @@ def complete(prompt=PROMPT, **options):
     return client.completions.create(**{"model": MODEL, "prompt": prompt, "max_tokens": 6, "temperature": 0, **options})
 
 
-def ids_of(text):
+def ids_of(text, model=MODEL):
     """By a path of vLLM's, outside of /v1."""
-    return client.post(str(client.base_url).removesuffix("/v1/") + "/tokenize", cast_to=object, body={"model": MODEL, "prompt": text})["tokens"]
+    return client.post(str(client.base_url).removesuffix("/v1/") + "/tokenize", cast_to=object, body={"model": model, "prompt": text})["tokens"]
 
 
 @case("completions/prompt-kinds")
@@ -182,9 +182,14 @@ def embed_wrong():
 
 @case("embeddings/token-ids")
 def embed_token_ids():
-    """Ids of OpenAI's vocabulary are none of this model's: they are refused, not misread."""
-    rejects(lambda: embed([1, 2, 3]), "input")
-    rejects(lambda: embed([[1, 2], [3]]), "input")
+    """Some clients send nothing but ids of OpenAI's vocabulary: they are read as the text that they stand for."""
+    texts = ["the sea is blue", "cafe!"]
+    ids = [ids_of(text, model="cl100k_base") for text in texts]
+    expected = [one.embedding for one in embed(texts).data]
+    for given, wanted in ((ids, expected), (ids[0], expected[:1])):
+        for one, other in zip(embed(given).data, wanted, strict=True):
+            assert close(one.embedding, other)
+    rejects(lambda: embed([200_000]), "input")
 
 
 @case("moderations/kinds-of-input")
