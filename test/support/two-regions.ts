@@ -83,20 +83,21 @@ export async function startTwoRegions(homeName = 'eu-west-1', otherName = 'us-we
   };
   const home = await createRegion(homeName, otherName);
   const other = await createRegion(otherName, homeName);
-  return {
+  const regions: TwoRegions = {
     clock,
     home,
     other,
     drained: undefined,
     async request(method, path, options = {}) {
       const domains = { [homeName]: homeName, [otherName]: otherName };
-      const chosen = (await runEdgeFunction(domains, homeName, this.drained)) === otherName ? other : home;
+      const chosen = (await runEdgeFunction(domains, homeName, regions.drained)) === otherName ? other : home;
       return chosen.isLost() ? new Response('', { status: 502 }) : await chosen.gateway.call(method, path, options);
     },
     async [Symbol.asyncDispose]() {
       await Promise.all([home.dispose(), other.dispose()]);
     },
   };
+  return regions;
 }
 
 async function startEndpoints(region: string) {
