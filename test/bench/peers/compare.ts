@@ -1,12 +1,15 @@
 /** The table: ours and the others, row by row, from one run. */
 import { type Gateway, startLitellm, startPenstock, startPortkey } from './gateways.ts';
-import { duplicates, overrun, resume, timeToFirstToken, tokensAfterDeath } from './measure.ts';
-import { startUpstream } from './upstream.ts';
+import { brokenAnswers, duplicates, overrun, resume, timeToFirstToken, tokensAfterDeath, turnedAway } from './measure.ts';
+import { startUpstream, type Upstream } from './upstream.ts';
 
 const STREAMS = 200;
 const OVERRUN_RUNS = 5;
 const DUPLICATES = 50;
 const CLIENTS = 20;
+const POSITIONS = 20;
+const WAITING = 50;
+const BUSY_SECONDS = 20;
 
 interface Row {
   readonly what: string;
@@ -55,6 +58,12 @@ export async function compareGateways(rounds: number, withPeers: boolean): Promi
     return String(wasted[Math.floor((wasted.length - 1) * 0.95)]);
   });
   await row('connection lost, asked again: the client gets', (gateway) => resume(gateway, upstream));
+  await row(`model broken after each of ${POSITIONS} tokens: answers as if nothing had been`, async (gateway) => {
+    return `${await brokenAnswers(gateway, upstream, POSITIONS)} of ${POSITIONS}`;
+  });
+  await row(`${WAITING} clients while the model is busy for ${BUSY_SECONDS} s: turned away`, async (gateway) => {
+    return String(await turnedAway(gateway, upstream, WAITING, BUSY_SECONDS));
+  });
   const added = await addedTime(gateways, upstream, rounds);
   rows.push({ what: 'added to the time to first token, p50', cells: added.map((figures) => `${quantile(figures, 0.5)} ms`) });
   rows.push({ what: 'the same, p90', cells: added.map((figures) => `${quantile(figures, 0.9)} ms`) });
@@ -62,12 +71,8 @@ export async function compareGateways(rounds: number, withPeers: boolean): Promi
 }
 
 /** Everybody in turn, round by round, so that what else the machine does falls on all alike. */
-async function addedTime(
-  gateways: readonly Gateway[],
-  upstream: { url: string; pauseMs: number },
-  rounds: number,
-): Promise<readonly number[][]> {
-  upstream.pauseMs = 0;
+async function addedTime(gateways: readonly Gateway[], upstream: Upstream, rounds: number): Promise<readonly number[][]> {
+  upstream.settings.pauseMs = 0;
   const measure = ({ url, model, headers }: Gateway) => timeToFirstToken(`${url}/chat/completions`, model, headers);
   const direct = () => timeToFirstToken(`${upstream.url}/v1/chat/completions`, 'stand-in', {});
   for (let warmUp = 0; warmUp < 30; warmUp += 1) for (const gateway of gateways) await Promise.all([direct(), measure(gateway)]);

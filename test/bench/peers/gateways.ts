@@ -21,6 +21,8 @@ export interface Gateway extends AsyncDisposable {
 }
 
 const MODEL = 'smollm2-135m-instruct';
+/** Each may try a call again as often as ours does by default. */
+const RETRIES = 3;
 const STARTS_WITHIN_MS = 90_000;
 
 /** Everything on: limits on key, project and organisation, every answer kept in a SQLite file. */
@@ -87,6 +89,7 @@ async def authenticate(request, api_key):
     model_list: [{ model_name: '*', litellm_params: { model: 'openai/*', api_base: `${upstreamUrl}/v1`, api_key: 'sk-mock' } }],
     general_settings: { master_key: master, custom_auth: 'limits.authenticate' },
     litellm_settings: { telemetry: false },
+    router_settings: { num_retries: RETRIES },
   };
   writeFileSync(join(folder, 'config.yaml'), JSON.stringify(config)); // JSON is YAML
   const port = await freePort();
@@ -129,11 +132,12 @@ export async function startPortkey(upstreamUrl: string): Promise<Gateway> {
   const child = start(process.execPath, args, { ...process.env, NODE_ENV: 'production' });
   const url = `http://127.0.0.1:${port}`;
   await untilReady(child, `${url}/`);
+  const target = { provider: 'openai', api_key: 'sk-x', custom_host: `${upstreamUrl}/v1` };
   return {
     name: `Portkey ${PORTKEY_VERSION}`,
     url: `${url}/v1`,
     model: 'stand-in',
-    headers: { authorization: 'Bearer sk-x', 'x-portkey-provider': 'openai', 'x-portkey-custom-host': `${upstreamUrl}/v1` },
+    headers: { authorization: 'Bearer sk-x', 'x-portkey-config': JSON.stringify({ retry: { attempts: RETRIES }, ...target }) },
     limited: async () => undefined,
     async [Symbol.asyncDispose]() {
       await stop(child);

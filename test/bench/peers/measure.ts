@@ -11,7 +11,7 @@ const LIMIT = 1_000;
 export async function overrun(gateway: Gateway, upstream: Upstream, streams: number): Promise<number | undefined> {
   const headers = await gateway.limited();
   if (headers === undefined) return undefined;
-  upstream.pauseMs = 1;
+  upstream.settings.pauseMs = 1;
   const used = await Promise.all(
     Array.from({ length: streams }, async () => usedTokens(await stream(gateway, { max_tokens: 40, temperature: 1 }, headers))),
   );
@@ -29,7 +29,7 @@ async function usedTokens(response: Response): Promise<number> {
 
 /** The same request so many times at once, under one Idempotency-Key: calls that the model gets, and different answers. */
 export async function duplicates(gateway: Gateway, upstream: Upstream, copies: number): Promise<{ calls: number; failed: number }> {
-  upstream.pauseMs = 1;
+  upstream.settings.pauseMs = 1;
   const before = upstream.calls.length;
   const headers = { ...gateway.headers, 'idempotency-key': crypto.randomUUID() };
   const answers = await Promise.all(Array.from({ length: copies }, () => stream(gateway, { max_tokens: 20 }, headers)));
@@ -39,7 +39,7 @@ export async function duplicates(gateway: Gateway, upstream: Upstream, copies: n
 
 /** Clients that go away after some tokens of a stream: tokens that the model makes afterwards, sorted. */
 export async function tokensAfterDeath(gateway: Gateway, upstream: Upstream, clients: number): Promise<readonly number[]> {
-  upstream.pauseMs = 5;
+  upstream.settings.pauseMs = 5;
   const wasted: number[] = [];
   for (let client = 0; client < clients; client += 1) {
     const gone = new AbortController();
@@ -56,6 +56,39 @@ export async function tokensAfterDeath(gateway: Gateway, upstream: Upstream, cli
   return wasted.sort((one, other) => one - other);
 }
 
+/** The model breaks after each number of tokens from 0 on: answers that are, all the same, the undisturbed one. */
+export async function brokenAnswers(gateway: Gateway, upstream: Upstream, positions: number): Promise<number> {
+  upstream.settings.pauseMs = 1;
+  const ask = async () => readText(await stream(gateway, { max_tokens: positions }, gateway.headers));
+  const whole = await ask();
+  let same = 0;
+  for (let position = 0; position < positions; position += 1) {
+    upstream.settings.breaksAfter = position;
+    const text = await ask().catch(() => undefined);
+    if (text === whole) same += 1;
+  }
+  return same;
+}
+
+/** So many clients while the model takes nobody for some seconds: those that get no whole answer. */
+export async function turnedAway(gateway: Gateway, upstream: Upstream, clients: number, busySeconds: number): Promise<number> {
+  upstream.settings.pauseMs = 1;
+  upstream.settings.busyUntil = Date.now() + busySeconds * 1000;
+  const answers = await Promise.all(
+    Array.from({ length: clients }, async () => readText(await stream(gateway, { max_tokens: 8 }, gateway.headers)).catch(() => undefined)),
+  );
+  upstream.settings.busyUntil = 0;
+  return answers.filter((text) => text === undefined || text === '').length;
+}
+
+/** What a stream says, when it comes to its end; `undefined` when it breaks off or ends in an error. */
+async function readText(response: Response): Promise<string | undefined> {
+  const text = await response.text();
+  if (!response.ok || !text.includes('[DONE]')) return undefined;
+  const deltas = [...text.matchAll(/"content":"((?:[^"\\]|\\.)*)"/g)];
+  return deltas.map(([, delta]) => delta).join('');
+}
+
 /** Milliseconds until the first byte of a stream's body. */
 export async function timeToFirstToken(url: string, model: string, headers: Headers): Promise<number> {
   const startedAt = performance.now();
@@ -68,7 +101,7 @@ export async function timeToFirstToken(url: string, model: string, headers: Head
 
 /** A client that lost its connection asks again from the last event that it saw: the rest of the same answer, a new answer, or an error. */
 export async function resume(gateway: Gateway, upstream: Upstream): Promise<'the same answer' | 'a new answer' | 'an error'> {
-  upstream.pauseMs = 5;
+  upstream.settings.pauseMs = 5;
   const gone = new AbortController();
   const headers = { ...gateway.headers, 'x-penstock-lease': '30' }; // a header that others leave alone
   const response = await stream(gateway, { max_tokens: 60 }, headers, gone.signal);
