@@ -1,17 +1,20 @@
+import { type ChildProcess, spawn } from 'node:child_process';
 import { generateKeyPairSync } from 'node:crypto';
 import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { createInterface } from 'node:readline';
 import { CreateSecretCommand, SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
 import { App, type Stack } from 'aws-cdk-lib';
-import { Template } from 'aws-cdk-lib/assertions';
+import { Match, Template } from 'aws-cdk-lib/assertions';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { bundleFunction } from '../../functions/bundle.ts';
+import { bundleFunction, FUNCTIONS } from '../../functions/bundle.ts';
 import { createAwsJsonClient } from '../../functions/drivers/aws-json-client.ts';
 import { buildApp } from '../../infra/build-app.ts';
 import { loadSettings } from '../../infra/config.ts';
 import { projectPath } from '../../infra/project-path.ts';
 import { catalog } from '../../models/catalog.ts';
+import { freePort } from '../../models/local/free-port.ts';
 import { type CallRecorder, recordAwsCalls } from '../support/aws-calls.ts';
 import { comparePolicy, type PolicyStatement } from '../support/iam-policy.ts';
 import { functionUrlEvent } from '../support/lambda-runtime-api.ts';
@@ -37,30 +40,29 @@ let container: ScriptedContainer;
 let queue: TestQueue;
 let signingKeyArn: string;
 const functions: RunningFunction[] = [];
+let webProcess: ChildProcess | undefined;
+/** Calls the gateway that is tried just now. */
+let send: (
+  method: string,
+  path: string,
+  init: { headers: Record<string, string>; body?: string },
+) => Promise<{ status: number; body: string }>;
 let gateway: Deployed;
-let jobs: Deployed;
+let web: Deployed;
+let jobs: RunningFunction;
+let jobsRole: Deployed;
 
-/** A function of the stacks, running, with the calls that it makes and those that its role allows. */
+/** The calls that a function of the stacks makes, and those that its role allows. */
 interface Deployed {
-  readonly running: RunningFunction;
   readonly recorder: CallRecorder;
   readonly statements: readonly PolicyStatement[];
 }
 
 beforeAll(async () => {
-  const { default: file } = await import(projectPath('cdk.json'), { with: { type: 'json' } });
-  const app = new App({
-    context: { ...file.context, penstock: { ...file.context.penstock, profile: 'production', regions: [TEST_REGION] } },
-  });
   folder = await mkdtemp(join(tmpdir(), 'penstock-least-privilege-'));
-  for (const name of ['event-function', 'jobs-function'] as const) await bundleFunction(name, join(folder, name));
+  for (const name of ['event-function', 'web-function', 'jobs-function'] as const) await bundleFunction(name, join(folder, name));
   await mkdir(join(folder, 'encodings-layer'));
-  buildApp(
-    app,
-    loadSettings((key) => app.node.tryGetContext(key)),
-    catalog,
-    folder,
-  );
+  const [app, webApp] = [await build('event'), await build('web')];
   [moto, container] = await Promise.all([startMoto(), startScriptedContainer()]);
   await moto.createTable('penstock');
   queue = await createTestQueue(moto.client, 'penstock-jobs');
@@ -76,41 +78,89 @@ beforeAll(async () => {
   runtime = await startTestRuntime({
     endpoints: { 'penstock-gpt': { inferenceComponents: { [MODEL]: { containers: [container.url] } } } },
   });
-  gateway = await start(app, 'gateway', 'event-function');
-  jobs = await start(app, 'jobs', 'jobs-function');
+  const [events, jobsOnQueue] = [await deploy(app, 'gateway'), await deploy(app, 'jobs')];
+  const running = await runLambdaFunction(join(folder, 'event-function'), events.environment);
+  jobs = await runLambdaFunction(join(folder, 'jobs-function'), jobsOnQueue.environment);
+  functions.push(running, jobs);
+  [gateway, jobsRole] = [events, jobsOnQueue];
+  send = async (method, path, init) => {
+    const { prelude, body } = await running.api.invoke(functionUrlEvent(method, path, init)).end();
+    return { status: prelude.statusCode, body };
+  };
+  await callEverything();
+  await makeBackgroundResponses();
+
+  const deployed = await deploy(webApp, 'gateway');
+  web = deployed;
+  const url = await startWebFunction(deployed.environment);
+  send = async (method, path, init) => {
+    const response = await fetch(`${url}${path}`, { method, ...init });
+    return { status: response.status, body: await response.text() };
+  };
   await callEverything();
   await makeBackgroundResponses();
 });
 
 afterAll(async () => {
   for (const running of functions) await running.stop();
+  webProcess?.kill('SIGKILL');
   moto?.stop();
-  for (const each of [gateway?.recorder, jobs?.recorder, runtime, container]) await each?.[Symbol.asyncDispose]();
+  for (const each of [gateway?.recorder, web?.recorder, jobsRole?.recorder, runtime, container]) await each?.[Symbol.asyncDispose]();
   await rm(folder, { recursive: true, force: true });
 });
 
-/** Runs a stack's function under the environment that its template gives it. */
-async function start(app: App, stack: string, bundle: string): Promise<Deployed> {
+async function build(kind: 'event' | 'web'): Promise<App> {
+  const { default: file } = await import(projectPath('cdk.json'), { with: { type: 'json' } });
+  const penstock = { ...file.context.penstock, profile: 'production', regions: [TEST_REGION], gateway: kind };
+  const app = new App({ context: { ...file.context, penstock } });
+  buildApp(
+    app,
+    loadSettings((key) => app.node.tryGetContext(key)),
+    catalog,
+    folder,
+  );
+  return app;
+}
+
+/** What a stack's role allows, and the environment that its template gives its function: where calls are recorded. */
+async function deploy(app: App, stack: string): Promise<Deployed & { readonly environment: Record<string, string> }> {
   const template = Template.fromStack(app.node.findChild(`penstock-${stack}-${TEST_REGION}`) as Stack); // the only child of this name
   const [policy] = Object.values(template.findResources('AWS::IAM::Policy'));
   const all: PolicyStatement[] = withSigningKey(policy?.['Properties']?.PolicyDocument.Statement ?? []);
   // With this role Lambda itself writes the function's log, and takes messages from its queue.
   const statements = all.filter(({ Action }) => !/logs:|sqs:ReceiveMessage/.test(String(Action)));
-  const [lambda] = Object.values(template.findResources('AWS::Lambda::Function'));
-  const variables: Record<string, unknown> = withSigningKey(lambda?.['Properties']?.Environment.Variables ?? {});
-  const environment = Object.fromEntries(Object.entries(variables).map(([name, value]) => [name, textOf(value)]));
+  const variables: Record<string, unknown> = withSigningKey(variablesOf(template));
   const recorder = await recordAwsCalls({ sagemaker: runtime.url, '*': String(moto.client.endpoint) });
-  const running = await runLambdaFunction(join(folder, bundle), {
-    ...environment,
+  const environment = {
+    ...Object.fromEntries(Object.entries(variables).map(([name, value]) => [name, textOf(value)])),
     AWS_REGION: TEST_REGION,
     AWS_ACCESS_KEY_ID: TEST_CREDENTIALS.accessKeyId,
     AWS_SECRET_ACCESS_KEY: TEST_CREDENTIALS.secretAccessKey,
     AWS_ENDPOINT_URL: recorder.url,
     PENSTOCK_TOKENIZERS: projectPath('models/tokenizers'),
     PENSTOCK_SAFETY_WEIGHTS: projectPath('models/safety/weights/linear-heads.bin'),
+  };
+  return { recorder, statements, environment };
+}
+
+/** As Lambda starts it. @returns its address. */
+async function startWebFunction(environment: Record<string, string>): Promise<string> {
+  const address = `127.0.0.1:${await freePort()}`;
+  const file = join(folder, 'web-function', FUNCTIONS['web-function'].file);
+  const started = spawn(process.execPath, [file], {
+    env: { ...environment, AWS_LAMBDA_HTTP_ENDPOINT: address },
+    stdio: ['ignore', 'pipe', 'inherit'],
   });
-  functions.push(running);
-  return { running, recorder, statements };
+  webProcess = started;
+  for await (const line of createInterface(started.stdout)) if (line.includes('"listening"')) return `http://${address}`;
+  throw new Error('the web function did not start');
+}
+
+/** Of the one function, of either kind, that a stack's template is about. */
+function variablesOf(template: Template): Record<string, unknown> {
+  const [event] = Object.values(template.findResources('AWS::Lambda::Function', { Properties: { Environment: Match.anyValue() } }));
+  const [web] = Object.values(template.findResources('AWS::Lambda::WebFunctionRevision'));
+  return event?.['Properties'].Environment.Variables ?? web?.['Properties'].ServiceConfig.EnvironmentVariables;
 }
 
 /** The template's own key is in AWS alone: moto's stands in for it. */
@@ -130,14 +180,12 @@ function textOf(value: unknown): string {
 }
 
 async function call(method: string, path: string, body?: object, headers: Record<string, string> = {}, status = 200): Promise<string> {
-  const event = functionUrlEvent(method, path, {
+  const answer = await send(method, path, {
     headers: { authorization: `Bearer ${KEY}`, 'x-penstock-origin': ORIGIN_SECRET, 'content-type': 'application/json', ...headers },
     ...(body === undefined ? {} : { body: JSON.stringify(body) }),
   });
-  const invocation = await gateway.running.api.invoke(event).end();
-  if (Math.floor(invocation.prelude.statusCode / 100) !== Math.floor(status / 100))
-    throw new Error(`${method} ${path}: ${invocation.body.slice(0, 300)}\n${gateway.running.log().slice(-2000)}`);
-  return invocation.body;
+  if (Math.floor(answer.status / 100) !== Math.floor(status / 100)) throw new Error(`${method} ${path}: ${answer.body.slice(0, 300)}`);
+  return answer.body;
 }
 
 /** Each path that reads or writes something. */
@@ -173,7 +221,7 @@ async function makeInBackground(
   expect(queued.status).toBe('queued');
   const event = await queue.receiveEvent();
   expect(event.Records).toHaveLength(1);
-  expect((await jobs.running.api.invoke(event).end()).result).toEqual({ batchItemFailures: [] });
+  expect((await jobs.api.invoke(event).end()).result).toEqual({ batchItemFailures: [] });
   return JSON.parse(await call('GET', `/v1/responses/${queued.id}`));
 }
 
@@ -191,7 +239,8 @@ async function makeBackgroundResponses(): Promise<void> {
 
 describe.each([
   ['gateway', () => gateway],
-  ['jobs', () => jobs],
+  ['gateway as a web function', () => web],
+  ['jobs', () => jobsRole],
 ])('the role of the %s', (_, deployed) => {
   it('allows each call that the function makes, and nothing else', () => {
     const { recorder, statements } = deployed();
