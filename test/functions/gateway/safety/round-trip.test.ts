@@ -94,6 +94,18 @@ describe('values that a policy masks', () => {
     }
   });
 
+  it('are escaped where the answer is JSON', async () => {
+    const pem = '-----BEGIN PRIVATE KEY-----\nMIIEabc\n-----END PRIVATE KEY-----';
+    stack.says('{"key": "⟦PRIVATE_KEY_1⟧"}');
+    const answer = await stack.client.chat.completions.create({
+      model: 'chat',
+      messages: [{ role: 'user', content: `Put this into JSON: ${pem}` }],
+      response_format: { type: 'json_object' },
+    });
+    expect(JSON.parse(answer.choices[0]?.message.content ?? '')).toEqual({ key: pem });
+    expect(stack.prompts()[0]).not.toContain('MIIE');
+  });
+
   it('stay hidden in the arguments of calls where the policy says so', async () => {
     await stack.setPolicy({ ...masking, restoreIn: ['content'] }, 'projects/careful');
     const created = await stack.call('POST', '/v1/admin/api_keys', { name: 'careful', project_id: 'careful' });
