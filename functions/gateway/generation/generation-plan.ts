@@ -43,6 +43,8 @@ export interface GenerationPlan {
   readonly isCapped: boolean;
   readonly canContinue: boolean;
   readonly stopTokenIds: readonly number[];
+  /** The caller set no seed, and one was chosen. */
+  readonly isSeedChosen: boolean;
   /** Hands tokens on one by one, however many an endpoint sends at once: whoever makes the same answer again then has the same events. */
   readonly isOneByOne: boolean;
   /** What another process had of it. */

@@ -347,6 +347,7 @@ export class Generation {
       firstTokenMs: this.#firstTokenAt === undefined ? null : this.#firstTokenAt - hold.at,
       cachedPromptTokens: this.#cachedPromptTokens,
       attempts: this.#state.attempts,
+      seedChosen: this.#plan.isSeedChosen,
       ...summary,
       ownCostNanodollars: ownCostOf(deployment, summary.busyMs),
       verdicts: verdicts.verdicts,

@@ -20,6 +20,8 @@ const lineSchema = v.object({
   promptTokens: v.number(),
   cachedPromptTokens: v.number(),
   completionTokens: v.number(),
+  /** It was sampled by a seed that the gateway chose, so that another process or endpoint could go on with it. */
+  seedChosen: v.optional(v.boolean(), false),
   /** Endpoint calls that were made for it. */
   attempts: v.number(),
   /** Where they went, and how each ended. */
@@ -38,7 +40,15 @@ const lineSchema = v.object({
 });
 
 /** What nobody knows any more of a generation whose process died. */
-export const UNKNOWN_RUN = { calls: [], endpoint: null, region: null, busyMs: 0, ownCostNanodollars: null, verdicts: null };
+export const UNKNOWN_RUN = {
+  seedChosen: false,
+  calls: [],
+  endpoint: null,
+  region: null,
+  busyMs: 0,
+  ownCostNanodollars: null,
+  verdicts: null,
+};
 
 export type LedgerLine = v.InferOutput<typeof lineSchema>;
 

@@ -42,6 +42,8 @@ const lineSchema = v.strictObject({
   /** Where the last tokens came from; `region` when that is not the gateway's own. */
   endpoint: v.nullable(v.string()),
   region: v.nullable(v.string()),
+  /** Sampled by a seed that the gateway chose. */
+  seed_chosen: v.boolean(),
   attempts: v.number(),
   calls: v.array(v.strictObject({ endpoint: v.string(), region: v.nullable(v.string()), outcome: v.string(), count: v.number() })),
   /** For how long instances worked on it. */
@@ -99,6 +101,7 @@ export function encodeLine(line: LedgerLine): UsageLine {
     completion_tokens: line.completionTokens,
     endpoint: line.endpoint,
     region: line.region,
+    seed_chosen: line.seedChosen,
     attempts: line.attempts,
     calls: line.calls,
     busy_seconds: line.busyMs / 1000,
@@ -115,11 +118,12 @@ export function encodeLine(line: LedgerLine): UsageLine {
 }
 
 /** A line in cells: of calls `2 broken at penstock-gpt; 1 answered at penstock-other`. */
-export function flattenLine({ calls, safety, ...figures }: UsageLine): Cells {
+export function flattenLine({ calls, safety, seed_chosen: isSeedChosen, ...figures }: UsageLine): Cells {
   const labels = (found: Readonly<Record<string, number>> = {}) =>
     listed(Object.entries(found).map(([label, count]) => `${count} ${label}`));
   return {
     ...figures,
+    seed_chosen: String(isSeedChosen),
     calls: listed(
       calls.map(({ endpoint, region, outcome, count }) => `${count} ${outcome} at ${endpoint}${region === null ? '' : ` in ${region}`}`),
     ),

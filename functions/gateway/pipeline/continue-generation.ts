@@ -6,7 +6,7 @@ import type { Room } from '../generation/room.ts';
 import { type Hold, meterKey } from '../keys/meters.ts';
 import { startScreening } from '../safety/screening.ts';
 import type { TenantSafety } from '../safety/tenant-safety.ts';
-import { priceOf, targetsOf } from './hold-tokens.ts';
+import { hasChosenSeed, priceOf, targetsOf } from './hold-tokens.ts';
 import { planOutput } from './plan-output.ts';
 import { answer, type RunningGeneration } from './run-generation.ts';
 import { canBeStored, readStoredPlan, type StoredPlan } from './stored-plan.ts';
@@ -46,6 +46,7 @@ export function continueGeneration(
     canContinue: output.grammar === undefined && promiseOf(targets, request.sampling) !== 'none',
     isOneByOne: canBeStored([plan], request, output.grammar),
     stopTokenIds: served.stopTokenIds,
+    isSeedChosen: hasChosenSeed([plan], request),
     before,
     leave: room.runner.enter(),
   });

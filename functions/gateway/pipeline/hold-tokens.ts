@@ -52,12 +52,18 @@ export async function holdTokens(
       canContinue: grammar === undefined && promiseOf(targets, request.sampling) !== 'none',
       isOneByOne,
       stopTokenIds: served.stopTokenIds,
+      isSeedChosen: hasChosenSeed(plans, request),
       leave,
     });
   } catch (error) {
     leave();
     throw error;
   }
+}
+
+/** The caller set no seed, and the plan has one. */
+export function hasChosenSeed(plans: readonly ChoicePlan[], { sampling }: Pick<GenerationRequest, 'sampling'>): boolean {
+  return sampling.seed === undefined && plans.some(({ seed }) => seed !== undefined);
 }
 
 /** Where a model is served. */

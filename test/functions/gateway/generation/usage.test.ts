@@ -58,6 +58,14 @@ describe('GET /v1/usage', () => {
     });
   });
 
+  it('tells whose the seed of a sampled answer is', async () => {
+    const gateway = await createGenerationGateway(new ToyEndpoint());
+    for (const sampling of [{ temperature: 1 }, { temperature: 1, seed: 7 }, { temperature: 0 }]) {
+      await (await gateway.complete(sampling)).text();
+    }
+    expect((await get(gateway)).data.map((line) => line['seed_chosen'])).toEqual([true, false, false]);
+  });
+
   it('is what its OpenAPI description says', async () => {
     const gateway = await createGenerationGateway(new ToyEndpoint());
     await (await gateway.complete({})).text();
