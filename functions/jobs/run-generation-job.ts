@@ -16,7 +16,7 @@ export class JobWaitsError extends Error {
  */
 export function createGenerationJob(room: Room): (generationId: string, signal: AbortSignal) => Promise<void> {
   const goOn = createContinuer(room);
-  room.logs.goOnWith(goOn);
+  room.logs.goOnWith((id) => goOn(id, true));
   return async function runGenerationJob(id, signal) {
     if (!(await goOn(id, true)) && (await readLogHead(room.table, id))?.isQueued === true) throw new JobWaitsError();
     try {

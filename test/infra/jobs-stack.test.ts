@@ -1,6 +1,7 @@
 import { Match, type Template } from 'aws-cdk-lib/assertions';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { ENVIRONMENT } from '../../functions/gateway/config.ts';
+import { QUEUE_GRACE_MS } from '../../functions/gateway/generation/hand-over.ts';
 import { statementsOf, synthesise } from '../support/synthesise-stacks.ts';
 
 let jobs: Template;
@@ -17,6 +18,8 @@ describe('the jobs', () => {
     const [worker] = Object.values(jobs.findResources('AWS::Lambda::Function'));
     const [queue] = Object.values(jobs.findResources('AWS::SQS::Queue', { Properties: { QueueName: 'penstock-jobs' } }));
     expect(queue?.['Properties'].VisibilityTimeout).toBeGreaterThan(worker?.['Properties'].Timeout);
+    // So long nobody else goes on with what a dead function has begun.
+    expect(queue?.['Properties'].VisibilityTimeout * 1000).toBeLessThan(QUEUE_GRACE_MS);
     expect(queue?.['Properties'].RedrivePolicy).toMatchObject({ maxReceiveCount: 3 });
     const [failed] = Object.values(jobs.findResources('AWS::SQS::Queue', { Properties: { QueueName: 'penstock-jobs-failed' } }));
     expect(failed?.['Properties'].MessageRetentionPeriod).toBe(14 * 24 * 3600);

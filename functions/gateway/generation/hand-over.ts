@@ -4,13 +4,16 @@ import type { Room } from './room.ts';
 import type { RunningLog } from './running-log.ts';
 import { markQueued } from './token-log.ts';
 
+/** A message comes again when the function that took it has certainly ended: `infra/stacks/jobs-stack.ts` says when. With some time to spare. */
+export const QUEUE_GRACE_MS = 20 * 60_000;
+
 /**
  * From now on the answer, of which nothing is made yet, is whoever's takes its name from the queue. Its tokens stay set aside.
  * @throws {JobQueueUnavailableError} nobody will make it: the caller ends it.
  */
 export async function handOver(room: Room, jobs: JobQueue, generation: Generation, tokenLog: RunningLog): Promise<void> {
   tokenLog.leave();
-  await markQueued(room.table, generation.id, room.runner.id); // first: a message may arrive at once
+  await markQueued(room.table, generation.id, room.runner.id, QUEUE_GRACE_MS); // first: a message may arrive at once
   await jobs.send(generation.id);
   generation.handedOver();
 }

@@ -3,6 +3,7 @@ import { GenerationCancelledError, GenerationLostError, GenerationNotFoundError,
 import type { Services } from '../services.ts';
 import { isRunnerAlive } from './runner.ts';
 import { RunningLog, type RunningLogOptions } from './running-log.ts';
+import { isAwaited } from './takeover.ts';
 import { acknowledge, deleteLog, endLostLog, type LoggedEvent, type LogHead, readLog, readLogHead, requestCancel } from './token-log.ts';
 
 /** How often another process's log is looked at, and a running one for a cancellation from elsewhere. */
@@ -87,7 +88,8 @@ export function createLiveLogs(services: LogServices, runnerLeaseMs: number): Li
     if (head.isLost === true) return false;
     if (head.isQueued === true || !(await isDead(head)) || (await goOn(id))) return true;
     const now = await readLogHead(table, id);
-    return now !== undefined && now.isLost !== true && !(await isDead(now));
+    if (now === undefined || now.isLost === true) return false;
+    return !(await isDead(now)) || (now.queueGraceMs !== undefined && (await isAwaited({ table, clock }, now)));
   };
 
   /** From the table, until it has ended (true) or this process makes it (false). */

@@ -50,6 +50,7 @@ export async function findLost(
   if (head === undefined || !canBeTaken(head) || isLeaseOver(head, clock.now())) return undefined;
   if (head.isQueued === true ? !isFromQueue : await isRunnerAlive(table, clock, head.runnerId, head.startedAt, runnerLeaseMs))
     return undefined;
+  if (!isFromQueue && head.queueGraceMs !== undefined && (await isAwaited({ table, clock }, head))) return undefined;
   const [planRow, batches] = await Promise.all([table.read(planKey(id)), readBatches(table, id, 0)]);
   const plan = planRow?.attributes['plan'];
   if (typeof plan !== 'string') return undefined;
@@ -113,7 +114,7 @@ export async function isAwaited({ table, clock }: { readonly table: Table; reado
   if (!canBeTaken(head)) return false;
   if (head.isQueued === true) return true; // as long as its log is kept
   if (typeof head.leaseMs === 'number') return !isLeaseOver(head, clock.now());
-  return clock.now() < (await runnerAliveUntil(table, head.runnerId, head.startedAt)) + GRACE_MS;
+  return clock.now() < (await runnerAliveUntil(table, head.runnerId, head.startedAt)) + (head.queueGraceMs ?? GRACE_MS);
 }
 
 function canBeTaken(head: LogHead): boolean {

@@ -29,6 +29,8 @@ export interface LogHead {
   readonly takeovers?: number;
   /** It is held and named in the queue, and no process has begun it. */
   readonly isQueued?: boolean;
+  /** How long after its process's last sign of life the queue has named it again. Until then nobody else goes on. */
+  readonly queueGraceMs?: number;
   /** Another process can begin it, and not go on with what was begun. */
   readonly onlyBegins?: boolean;
   /** How long after its client's last sign of life it goes on; null for always. */
@@ -107,8 +109,8 @@ export function fenceBehind(last: Row | undefined): { readonly first: number; re
 }
 
 /** From now on it is whoever's takes it from the queue. False when it is not this process's any more. */
-export async function markQueued(table: Table, id: string, runnerId: string): Promise<boolean> {
-  const change = { type: 'update', key: headKey(id), set: { isQueued: true }, if: stillOf(runnerId) } as const;
+export async function markQueued(table: Table, id: string, runnerId: string, queueGraceMs: number): Promise<boolean> {
+  const change = { type: 'update', key: headKey(id), set: { isQueued: true, queueGraceMs }, if: stillOf(runnerId) } as const;
   return (await table.write(change)).written;
 }
 

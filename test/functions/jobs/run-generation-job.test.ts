@@ -106,8 +106,10 @@ describe('a background response of a gateway that ends with its requests', () =>
   });
 
   it('goes on when its name comes again after the function was killed', async () => {
-    const { clock, table, queue, gateway, createWorker, ask, read } = await createScene();
-    const { id } = (await (await ask({ temperature: 0 })).json()) as WireResponse;
+    const { clock, table, queue, gateway, gatewayEndpoint, createWorker, ask } = await createScene();
+    const { key } = await gateway.createKey({ tokens_total: 100 });
+    const read = async (id: string) => (await (await gateway.call('GET', `/v1/responses/${id}`, { key })).json()) as WireResponse;
+    const { id } = (await (await ask({ temperature: 0 }, { key })).json()) as WireResponse;
     const life = createMortalTable(table);
     const reached = Promise.withResolvers<void>();
     const half = new ScriptedEndpoint(async function* () {
@@ -125,7 +127,12 @@ describe('a background response of a gateway that ends with its requests', () =>
     const written = async () => JSON.stringify(await table.list(`generation/${name}`)).includes('output_text.delta');
     await expect.poll(written, { interval: 2 }).toBe(true);
     life.kill();
-    clock.at += 16 * 60_000;
+    // Who asks meanwhile does not begin what the queue will name again, and what it may need is not given away.
+    clock.at += 10 * 60_000;
+    for (let polls = 0; polls < 10; polls += 1) expect((await read(id)).status).toBe('queued');
+    expect((await ask({}, { key })).status).toBe(429);
+    expect(gatewayEndpoint.requests).toHaveLength(0);
+    clock.at += 6 * 60_000;
     // The model goes on from what it is shown of its answer.
     const rest = new ScriptedEndpoint(({ promptTokenIds }) => {
       const all = [...tokenizer.encode(TEXT)];
