@@ -1,10 +1,10 @@
 /**
  * `POST /v1/moderations`, in and out. https://platform.openai.com/docs/api-reference/moderations
- * Beyond OpenAI's categories: `prompt_injection`, `pii` and `secrets`, the places that were found (`spans`) and the text without them
- * (`redacted_text`).
+ * Beyond OpenAI's categories: `prompt_injection`, `pii` and `secrets`, the places that were found (`spans`), the text without them
+ * (`redacted_text`), and where the caller has a safety policy, what that would do with the text as a prompt (`policy`).
  */
 import * as v from 'valibot';
-import { type CheckedText, moderationCategories, piiKinds, secretKinds } from '../../../layers/safety/index.ts';
+import { type CheckedText, moderationCategories, piiKinds, secretKinds, type Verdict } from '../../../layers/safety/index.ts';
 import { parseBody } from './parse-body.ts';
 import { nullish, string } from './request-fields.ts';
 
@@ -38,11 +38,17 @@ export function parseModerationRequest(body: unknown): readonly string[] {
 /** What judged: rules and linear heads of this service, not one of OpenAI's models. */
 const MODEL = 'penstock-moderation';
 
-export function encodeModerations(checked: readonly CheckedText[], id: string) {
-  return { id, model: MODEL, results: checked.map(encodeResult) };
+export interface Moderation {
+  readonly checked: CheckedText;
+  /** By the caller's own policy; undefined where it has none. */
+  readonly decided: Verdict | undefined;
 }
 
-function encodeResult({ verdict, redactedText }: CheckedText) {
+export function encodeModerations(moderations: readonly Moderation[], id: string) {
+  return { id, model: MODEL, results: moderations.map(encodeResult) };
+}
+
+function encodeResult({ checked: { verdict, redactedText }, decided }: Moderation) {
   const found = (kinds: readonly string[]) => verdict.findings.some((finding) => kinds.includes(finding.kind));
   const rules = { pii: found(piiKinds), secrets: found(secretKinds) };
   const judged = [...moderationCategories, 'prompt_injection'] as const;
@@ -56,5 +62,6 @@ function encodeResult({ verdict, redactedText }: CheckedText) {
     category_applied_input_types: Object.fromEntries(Object.keys(categories).map((category) => [category, ['text']])),
     redacted_text: redactedText,
     spans: verdict.findings.map(({ kind, rule, start, end }) => ({ kind, rule, start, end })),
+    ...(decided !== undefined && { policy: { digest: decided.policyDigest, action: decided.action, dry_run: decided.dryRun } }),
   };
 }

@@ -6,6 +6,13 @@ import type { RouteContext } from './route-context.ts';
 /** `POST /v1/moderations` */
 export async function moderate(c: RouteContext, room: Room): Promise<ReturnType<typeof encodeModerations>> {
   const texts = parseModerationRequest(await readJsonBody(c));
-  const checked = await Promise.all(texts.map((text) => room.moderation.reviewedCheck(text, 'input', c.req.raw.signal)));
-  return encodeModerations(checked, room.ids.create('modr-'));
+  const { signal } = c.req.raw;
+  const safety = await room.policies.find(c.get('caller'));
+  const moderations = await Promise.all(
+    texts.map(async (text) => ({
+      checked: await room.moderation.reviewedCheck(text, 'input', signal),
+      decided: safety && (await safety.input.reviewedCheck(text, 'input', signal)).verdict,
+    })),
+  );
+  return encodeModerations(moderations, room.ids.create('modr-'));
 }

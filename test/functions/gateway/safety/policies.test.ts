@@ -1,7 +1,7 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type OpenAI from 'openai';
+import OpenAI from 'openai';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createMemoryTable } from '../../../../functions/drivers/memory-table.ts';
 import { parseSafetyPolicy } from '../../../../layers/safety/index.ts';
@@ -93,6 +93,17 @@ describe('safety policies by tenant', () => {
     await stack.call('DELETE', '/v1/admin/projects/default/safety_policy');
   });
 
+  it('tell beforehand what they would do, by the moderations endpoint', async () => {
+    const policy = { dryRun: true, denylists: { brand: { input: 'block', output: 'allow', entries: ['falcon'] } } };
+    await stack.setPolicy(policy);
+    const moderate = async (input: string) =>
+      ((await (await stack.call('POST', '/v1/moderations', { input })).json()) as { results: { policy?: object }[] }).results[0]?.policy;
+    const { digest } = parseSafetyPolicy(policy);
+    expect(await moderate('It is Falcon.')).toEqual({ digest, action: 'block', dry_run: true });
+    expect(await moderate('It is nothing.')).toEqual({ digest, action: 'allow', dry_run: true });
+    await stack.call('DELETE', '/v1/admin/projects/default/safety_policy');
+  });
+
   it.each([
     ['an action that is none', { pii: { input: 'explode', output: 'flag' } }, 'pii.input'],
     ['masking of what comes from a model', { pii: { input: 'flag', output: 'mask' } }, 'pii.output'],
@@ -127,6 +138,13 @@ describe('a denylist', () => {
     stack.says('We call it Project Falcon, and project falconry is something else.');
     await stack.setPolicy(block('project falcon'), 'projects/words');
     expect(await answer(key)).toBe('We call it [DENYLIST], and project falconry is something else.');
+    const client = new OpenAI({ baseURL: stack.client.baseURL, apiKey: key, maxRetries: 0 });
+    const stream = await client.chat.completions.create({ model: 'chat', messages: [{ role: 'user', content: 'Who?' }], stream: true });
+    const deltas: string[] = [];
+    for await (const chunk of stream) deltas.push(chunk.choices[0]?.delta.content ?? '');
+    expect(deltas.join('')).toBe('We call it [DENYLIST], and project falconry is something else.');
+    // What cannot begin a word of the list is out at once: the answer comes in many pieces.
+    expect(deltas.filter((delta) => delta !== '').length).toBeGreaterThan(6);
     await stack.setPolicy(block('something else'), 'projects/words');
     expect(await answer(key)).toBe('We call it Project Falcon, and project falconry is [DENYLIST].');
     await stack.setPolicy(block(), 'projects/words');
