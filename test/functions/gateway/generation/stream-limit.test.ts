@@ -5,7 +5,7 @@ import { startTestRuntime } from '../../../support/sagemaker-runtime.ts';
 import { startToyContainer } from '../../../support/toy-container.ts';
 import { ToyEndpoint } from '../../../support/toy-endpoint.ts';
 
-const LENGTH = 240;
+const LENGTH = 400;
 
 it('goes on unseen when an answer outlasts the time that SageMaker gives a stream', async () => {
   const whole = await (await createGenerationGateway(new ToyEndpoint())).complete({ max_tokens: LENGTH, stream: true });
@@ -14,7 +14,7 @@ it('goes on unseen when an answer outlasts the time that SageMaker gives a strea
   // Eight minutes in AWS.
   await using runtime = await startTestRuntime({
     endpoints: { 'penstock-gpt': { inferenceComponents: { [MODEL]: { containers: [container.url] } } } },
-    streamSeconds: 0.3,
+    streamSeconds: 0.6,
   });
   const endpoint = createSageMakerEndpoint({ client: runtime.client });
   const gateway = await createGenerationGateway(endpoint);

@@ -17,12 +17,18 @@ class WritingEndpoint extends ToyEndpoint {
   readonly #ids: readonly number[];
   readonly #promptLength: { known: number | undefined };
   readonly #stopAt: number;
+  readonly #reached = Promise.withResolvers<void>();
 
   constructor(ids: readonly number[], promptLength: { known: number | undefined }, stopAt = Number.POSITIVE_INFINITY) {
     super();
     this.#ids = ids;
     this.#promptLength = promptLength;
     this.#stopAt = stopAt;
+  }
+
+  /** It stands still. */
+  get reached(): Promise<void> {
+    return this.#reached.promise;
   }
 
   override async *invoke(request: EndpointRequest, signal: AbortSignal): AsyncGenerator<EndpointEvent> {
@@ -32,7 +38,10 @@ class WritingEndpoint extends ToyEndpoint {
     for (let at = first; at < this.#ids.length; at += 1) {
       await sleep(1);
       signal.throwIfAborted();
-      if (at === this.#stopAt) await new Promise(() => undefined);
+      if (at === this.#stopAt) {
+        this.#reached.resolve();
+        await new Promise(() => undefined);
+      }
       yield { type: 'tokens', tokenIds: [this.#ids[at] ?? STOP_TOKEN] };
     }
     yield { type: 'end', finishReason: 'stop' };
@@ -77,7 +86,8 @@ async function killAtEveryToken(
     const headers = { 'x-penstock-lease': '600' };
     const answered = dying.call('POST', path, { body: { model: MODEL, stream: true, ...body }, headers });
     // Until there is something to show, the client has no answer to come back to.
-    const response = await Promise.race([answered, sleep(200)]);
+    await still.reached;
+    const response = await Promise.race([answered, sleep(100)]);
     if (response === undefined) continue;
     killed += 1;
     const id = response.headers.get('x-penstock-generation') ?? '';
