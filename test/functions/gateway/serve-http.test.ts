@@ -3,6 +3,7 @@ import type { Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { createRandomIds } from '../../../functions/drivers/random-ids.ts';
+import type { App } from '../../../functions/gateway/app.ts';
 import { createHttpServer } from '../../../functions/gateway/serve-http.ts';
 import { TEST_KEY } from '../../support/gateway.ts';
 import { createGenerationApp, MODEL, PROMPT } from '../../support/generation-gateway.ts';
@@ -10,29 +11,35 @@ import { problemsBy } from '../../support/openai-schemas.ts';
 import { exchange, openSocket, parseAnswers, readUntil } from '../../support/raw-http.ts';
 import { ToyEndpoint } from '../../support/toy-endpoint.ts';
 
-const HEAD_TIMEOUT_MS = 1_000;
+let app: App;
 let server: Server;
 let port: number;
 const endpoint = new ToyEndpoint();
 let seen: string[];
 
-beforeAll(async () => {
-  const { app } = await createGenerationApp(endpoint);
+async function listen(timeouts: { headTimeoutMs?: number; requestTimeoutMs?: number } = {}): Promise<[Server, number]> {
   const count = (request: Request) => {
     seen.push(`${request.method} ${new URL(request.url).pathname}`);
     return app.fetch(request);
   };
-  server = createHttpServer(count, { ids: createRandomIds(), headTimeoutMs: HEAD_TIMEOUT_MS, requestTimeoutMs: 2 * HEAD_TIMEOUT_MS });
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  port = (server.address() as AddressInfo).port; // a TCP server's address is an object
+  const listening = createHttpServer(count, { ids: createRandomIds(), ...timeouts });
+  listening.listen(0, '127.0.0.1');
+  await once(listening, 'listening');
+  return [listening, (listening.address() as AddressInfo).port]; // a TCP server's address is an object
+}
+
+async function close(listening: Server): Promise<void> {
+  listening.closeAllConnections();
+  listening.close();
+  await once(listening, 'close');
+}
+
+beforeAll(async () => {
   seen = [];
+  ({ app } = await createGenerationApp(endpoint));
+  [server, port] = await listen();
 });
-afterAll(async () => {
-  server.closeAllConnections();
-  server.close();
-  await once(server, 'close');
-});
+afterAll(() => close(server));
 
 const key = `authorization: Bearer ${TEST_KEY}\r\n`;
 const models = `GET /v1/models HTTP/1.1\r\nhost: a\r\n${key}\r\n`;
@@ -155,20 +162,31 @@ describe('connections', () => {
     expect(kept?.status).toBe(200);
   });
 
-  it('that stay half a request are closed with 408, and keep nobody waiting', async () => {
-    const halves = ['G', 'GET /v1/models HTTP/1.1\r\nhost: a\r\nx: ', post({}).slice(0, -5)];
-    const sockets = await Promise.all(Array.from({ length: 120 }, () => openSocket(port)));
-    const ends = sockets.map(async (socket, index) => {
-      socket.write(halves[index % halves.length] ?? '');
-      return parseAnswers(await readUntil(socket, () => false))[0];
-    });
+  const halves = ['G', 'GET /v1/models HTTP/1.1\r\nhost: a\r\nx: ', post({}).slice(0, -5)];
+  const openHalves = async (at: number, count: number) =>
+    await Promise.all(
+      Array.from({ length: count }, async (_, index) => {
+        const socket = await openSocket(at);
+        socket.write(halves[index % halves.length] ?? '');
+        return socket;
+      }),
+    );
+
+  it('that stay half a request keep nobody waiting', async () => {
+    const sockets = await openHalves(port, 120);
     const [answer] = parseAnswers(await exchange(port, post({}), isWhole));
-    expect(answer?.status).toBe(200); // and all the others are still open
-    expect(sockets.every((socket) => !socket.destroyed)).toBe(true);
-    for (const end of await Promise.all(ends)) {
+    expect(answer?.status).toBe(200);
+    for (const socket of sockets) socket.destroy();
+  });
+
+  it('that stay half a request are closed with 408', async () => {
+    const [impatient, at] = await listen({ headTimeoutMs: 300, requestTimeoutMs: 600 });
+    const sockets = await openHalves(at, 6);
+    for (const end of await Promise.all(sockets.map(async (socket) => parseAnswers(await readUntil(socket, () => false))[0]))) {
       expect(end?.status).toBe(408);
       expect(problemsBy('ErrorResponse', JSON.parse(end?.body ?? ''))).toEqual([]);
     }
+    await close(impatient);
   });
 });
 
