@@ -4,7 +4,7 @@ import type { LedgerLine } from '../generation/ledger.ts';
 import { NANO } from '../keys/limits.ts';
 
 const time = v.pipe(v.string(), v.regex(/^\d{1,10}$/, 'must be a Unix time in seconds.'), v.transform(Number));
-export const USAGE_GROUPS = ['day', 'model', 'api_key', 'project'] as const;
+const USAGE_GROUPS = ['day', 'model', 'api_key', 'project'] as const;
 export type UsageGroup = (typeof USAGE_GROUPS)[number];
 
 export const usageQuerySchema = v.strictObject({
