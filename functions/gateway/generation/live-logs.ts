@@ -31,7 +31,7 @@ export interface LiveLogs {
   ): Promise<RunningLog>;
   /** This process makes it. */
   isMine(id: string): boolean;
-  /** @param goOn goes on with an answer whose process died; true when it does, here. */
+  /** @param goOn goes on with an answer whose process died; true when it does, here, or when another one does. */
   goOnWith(goOn: GoOn): void;
   /** Some process makes it: if its own has died, from now on this one. */
   isMade(id: string): Promise<boolean>;

@@ -26,7 +26,7 @@ const WRITERS: ReadonlyMap<string, WriterKind<never>> = new Map(
   [writersOf(chatCompletions), writersOf(completions), responseWriters].map((kind): [string, WriterKind<never>] => [kind.name, kind]),
 );
 
-/** @returns what goes on with an answer in this process; true when it does: then `room.logs` follows it. */
+/** @returns what goes on with an answer in this process; true when it does, or when somebody else was faster: then `room.logs` follows it. */
 export function createContinuer(room: Room): GoOn {
   return async function goOn(id, isFromQueue = false) {
     if (room.logs.isMine(id)) return true;
@@ -45,8 +45,7 @@ export function createContinuer(room: Room): GoOn {
     const leave = room.runner.enter();
     try {
       const expiresAt = Math.ceil(room.clock.now() / 1000) + room.config.tokenLog.retentionSeconds;
-      if (!(await takeOver(room, lost, room.runner.id, expiresAt))) return false;
-      await begin(room, lost, kept, writer, held);
+      if (await takeOver(room, lost, room.runner.id, expiresAt)) await begin(room, lost, kept, writer, held);
       return true;
     } finally {
       leave();

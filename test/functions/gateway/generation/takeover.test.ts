@@ -208,6 +208,35 @@ describe('an answer whose gateway was killed', () => {
     expect(await other.usage()).toMatchObject([{ status: 'completed', completion_tokens: LENGTH }]);
   });
 
+  it('is not given up because the silent one wrote a last batch at the very moment', async () => {
+    const { clock, shared } = await createScene(0);
+    const life = createMortalTable(shared);
+    const dying = await createGenerationGateway(standingStillAt(8, 3), { table: life.table, clock });
+    const response = await dying.complete(body, { headers: LEASE });
+    const id = generationOf(response);
+    await untilWritten(shared, id, 8);
+    life.kill();
+    clock.at += 20_000;
+    // Between the look at the log and the claim, a batch comes that the dead one had on its way.
+    const rows = await shared.list(`generation/${id}`, { from: 'event/', until: 'event0' });
+    const late = rows.at(-1);
+    if (late === undefined || rows.length < 2) throw new Error('there are batches');
+    await shared.write({ type: 'delete', key: late.key });
+    let isLate = true;
+    const racing: Table = {
+      ...shared,
+      writeAll: async (changes) => {
+        if (isLate) await shared.write({ type: 'put', key: late.key, attributes: late.attributes });
+        isLate = false;
+        return await shared.writeAll(changes);
+      },
+    };
+    const other = await createGenerationGateway(new ToyEndpoint(), { table: racing, clock });
+    const { text, error } = await readStream(await eventsOf(other, id));
+    expect({ text, error }).toEqual({ text: await uninterrupted(body), error: undefined });
+    expect(await other.usage()).toMatchObject([{ status: 'completed', completion_tokens: LENGTH }]);
+  });
+
   it('is not settled by a process that was only silent, and failed when it woke up', async () => {
     const { shared, clock } = await createScene(0);
     const life = createMortalTable(shared);
