@@ -214,6 +214,15 @@ function inventory(stacks: (stack: string) => Template, names: readonly string[]
     .join('\n');
 }
 
+describe('a second deployment', () => {
+  it('has nothing to do: the same settings and catalog give the same templates', async () => {
+    const again = await synthesiseProduction();
+    const kinds = ['weights', 'inference', 'jobs', 'gateway', 'operations'];
+    for (const stack of ['data', 'edge', ...kinds.flatMap((kind) => REGIONS.map((region) => `${kind}-${region}`))])
+      expect(again(stack).toJSON(), stack).toEqual(production(stack).toJSON());
+  });
+});
+
 describe('the checks', () => {
   it('fail the synthesis when cdk-nag finds something that nobody explained', async () => {
     const open = (app: App) => void new Bucket(app.node.findChild('penstock-data'), 'Open');
