@@ -117,10 +117,11 @@ def logit_bias():
 
 @case("chat/penalties")
 def penalties():
-    """A model that is pushed off its own words says something else than one that is not."""
-    plain = text_of(ask(messages=COUNT, max_tokens=40))
+    """A model that is pushed off its own words says something else, at least of one of several things that it repeats itself about."""
+    asked = [[{"role": "user", "content": text}] for text in ("Count to twenty.", "Repeat: la la la la la la", "Name ten colours.")]
+    plain = [text_of(ask(messages=messages, max_tokens=32)) for messages in asked]
     for name in ("frequency_penalty", "presence_penalty"):
-        assert text_of(ask(messages=COUNT, max_tokens=40, **{name: 2})) != plain, name
+        assert [text_of(ask(messages=messages, max_tokens=32, **{name: 2})) for messages in asked] != plain, name
 
 
 @case("chat/accepted-fields")
