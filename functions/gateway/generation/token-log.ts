@@ -108,6 +108,16 @@ export function fenceBehind(last: Row | undefined): { readonly first: number; re
   return isEmpty && typeof first === 'number' && typeof fence === 'string' ? { first, name: fence } : undefined;
 }
 
+/** What was answered at once to the request for an answer that is made later, for who sends that request again. */
+export async function keepStart(table: Table, id: string, text: string, expiresAt: number): Promise<void> {
+  await table.write({ type: 'put', key: startKey(id), attributes: { text }, expiresAt });
+}
+
+export async function findStart(table: Table, id: string): Promise<string | undefined> {
+  const text = (await table.read(startKey(id)))?.attributes['text'];
+  return typeof text === 'string' ? text : undefined;
+}
+
 /** From now on it is whoever's takes it from the queue. False when it is not this process's any more. */
 export async function markQueued(table: Table, id: string, runnerId: string, queueGraceMs: number): Promise<boolean> {
   const change = { type: 'update', key: headKey(id), set: { isQueued: true, queueGraceMs }, if: stillOf(runnerId) } as const;
@@ -139,6 +149,10 @@ function partitionOf(id: string): string {
 
 export function headKey(id: string) {
   return { partition: partitionOf(id), sort: 'head' };
+}
+
+function startKey(id: string) {
+  return { partition: partitionOf(id), sort: 'start' };
 }
 
 export function planKey(id: string) {

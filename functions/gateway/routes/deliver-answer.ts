@@ -165,15 +165,16 @@ async function startAnswer<State>(
   return {
     generationId,
     async background(body) {
+      const start = JSON.stringify(body);
       if (jobs === undefined) void drain(recordChunks());
       else {
-        await handOver(room, jobs, generation, tokenLog).catch(async (error) => {
+        await handOver(room, jobs, generation, tokenLog, start).catch(async (error) => {
           await giveBack();
           await room.logs.forget(generationId);
           throw error;
         });
       }
-      return new Response(JSON.stringify(body), { headers: { 'content-type': 'application/json', ...headers } });
+      return new Response(start, { headers: { 'content-type': 'application/json', ...headers } });
     },
     async json() {
       const text = JSON.stringify(await writer.whole(begun));

@@ -3,7 +3,7 @@ import { GenerationNotFoundError, InvalidRequestError } from '../errors.ts';
 import { findKeyHolder, releaseIdempotencyKey } from '../generation/idempotency.ts';
 import type { Room } from '../generation/room.ts';
 import { isRunnerAlive } from '../generation/runner.ts';
-import type { LoggedEvent, LogHead } from '../generation/token-log.ts';
+import { findStart, type LoggedEvent, type LogHead } from '../generation/token-log.ts';
 import { encodeError } from '../openai/error-body.ts';
 import { COMMENT, DATA_EVENTS, type EventFraming, eventStreamResponse, type KeepAlive } from './event-stream.ts';
 import { GENERATION_HEADER, type RouteContext } from './route-context.ts';
@@ -30,10 +30,13 @@ export async function replayAnswer(
     return undefined;
   }
   if (head.form === 'stream' && wants === 'answer') return followAnswer(c, room, generationId, 0);
+  const headers = { 'content-type': 'application/json', [GENERATION_HEADER]: generationId };
+  const start = wants === 'start' ? await findStart(room.table, generationId) : undefined;
+  if (start !== undefined) return new Response(start, { headers });
   for await (const event of room.logs.follow(generationId, 0, lostWhole, c.req.raw.signal)) {
     const body = wants === 'start' ? readStart(event.frame) : event.frame;
     if (event.frame === LOST || body === undefined) break;
-    return new Response(body, { headers: { 'content-type': 'application/json', [GENERATION_HEADER]: generationId } });
+    return new Response(body, { headers });
   }
   await releaseIdempotencyKey(room, ownerId, key, generationId); // it ended without an answer
   return undefined;

@@ -93,6 +93,17 @@ describe('a background response of a gateway that ends with its requests', () =>
     expect((await read(id)).status).toBeUndefined(); // another key's: it is not found
   });
 
+  it('is asked for once, however often its request comes with one Idempotency-Key: the same bytes, before it is begun and afterwards', async () => {
+    const { queue, createWorker, ask } = await createScene();
+    const headers = { 'idempotency-key': 'one' };
+    const first = await (await ask({}, { headers })).text();
+    expect(await (await ask({}, { headers })).text()).toBe(first);
+    expect(queue.sent).toHaveLength(1);
+    await (await createWorker(model()))(queue.sent[0] ?? '', never);
+    expect(await (await ask({}, { headers })).text()).toBe(first);
+    expect(queue.sent).toHaveLength(1);
+  });
+
   it('is made once, however often its name comes', async () => {
     const { queue, gateway, createWorker, ask } = await createScene();
     await ask();
