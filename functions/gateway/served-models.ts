@@ -16,6 +16,11 @@ export interface LoadedModel {
 /** By model id, in the catalog's order. */
 export type ServedModels = ReadonlyMap<string, LoadedModel>;
 
+/** The own instances that serve it: an adapter runs on the copies of its base. */
+export function deploymentOf(models: ServedModels, { deployment, adapter }: ServedModel): ServedModel['deployment'] {
+  return deployment ?? (adapter === undefined ? undefined : models.get(adapter.base)?.served.deployment);
+}
+
 /**
  * Loads each model's tokenizer once, at cold start.
  * @throws when a file is missing or damaged, or a vocabulary is not the one that the catalog names: counts, limits and resume rest on it.

@@ -6,6 +6,7 @@ import type { Room } from '../generation/room.ts';
 import { type Hold, meterKey } from '../keys/meters.ts';
 import { startScreening } from '../safety/screening.ts';
 import type { TenantSafety } from '../safety/tenant-safety.ts';
+import { deploymentOf } from '../served-models.ts';
 import { hasChosenSeed, priceOf, targetsOf } from './hold-tokens.ts';
 import { planOutput } from './plan-output.ts';
 import { answer, type RunningGeneration } from './run-generation.ts';
@@ -37,7 +38,7 @@ export function continueGeneration(
     modelId: served.id,
     caller: stored.caller,
     targets,
-    deployment: served.deployment,
+    deployment: deploymentOf(room.models, served),
     verdicts: screening.verdicts,
     promptTokens: stored.promptTokens,
     maxTokens: [plan.maxTokens],

@@ -4,7 +4,7 @@ import type { Room } from '../generation/room.ts';
 import type { VerdictTally } from '../generation/verdicts.ts';
 import type { Caller } from '../keys/caller.ts';
 import type { WeightedTarget } from '../routing/choose-target.ts';
-import type { LoadedModel } from '../served-models.ts';
+import { deploymentOf, type LoadedModel } from '../served-models.ts';
 import type { Grammar } from '../services.ts';
 import type { GenerationRequest } from './generation-request.ts';
 import type { ChoicePlan } from './plan-choices.ts';
@@ -43,7 +43,7 @@ export async function holdTokens(
       modelId: served.id,
       caller,
       targets,
-      deployment: served.deployment,
+      deployment: deploymentOf(room.models, served),
       verdicts,
       promptTokens,
       maxTokens: plans.map((plan) => plan.maxTokens),

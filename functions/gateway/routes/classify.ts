@@ -7,6 +7,7 @@ import { type PriorCache, priorKey } from '../pipeline/classify/prior-cache.ts';
 import { meterPrompt } from '../pipeline/meter-prompt.ts';
 import { scoreTokens } from '../pipeline/score-tokens.ts';
 import { screenTexts } from '../safety/screen-texts.ts';
+import { deploymentOf } from '../served-models.ts';
 import { readJsonBody } from './read-json-body.ts';
 import type { RouteContext } from './route-context.ts';
 
@@ -22,7 +23,8 @@ export async function classify(c: RouteContext, room: Room, priors: PriorCache):
   const prompts = plan.prompts.map((prompt) => prompt.tokenIds);
   const { promptTokens } = plan;
   const admission = { caller, generationId: room.ids.create('gen_') };
-  const { id, price, deployment } = model.served;
+  const { id, price } = model.served;
+  const deployment = deploymentOf(room.models, model.served);
   const scores = await meterPrompt(room, admission, { id, price, deployment, requestId, promptTokens, verdicts }, async () => ({
     result: await scoreTokens(room, model, prompts, requestId, c.req.raw.signal),
     promptTokens,

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { ownCostOf } from '../../../../functions/gateway/generation/own-cost.ts';
-import type { ModelDeployment } from '../../../../models/catalog.ts';
+import { deploymentOf, type ServedModels } from '../../../../functions/gateway/served-models.ts';
+import { catalog, type ModelDeployment } from '../../../../models/catalog.ts';
 
 const deployment: ModelDeployment = {
   instanceType: 'ml.g6.xlarge',
@@ -25,6 +26,17 @@ describe('the cost of own instances', () => {
     const requests = 3 * 32; // three copies of 32 places, each taken for an hour
     const each = ownCostOf({ ...deployment, copiesPerInstance: 3 }, 3_600_000) ?? 0;
     expect(Math.abs(each * requests - 1.1267e9)).toBeLessThanOrEqual(requests); // each is rounded to a nano-dollar
+  });
+
+  it('of an adapter is that of its base, whose copies serve it', () => {
+    const [base] = catalog;
+    if (base === undefined) throw new Error('the catalog has a model');
+    const models = new Map([[base.id, { served: { ...base, deployment } }]]) as unknown as ServedModels; // no tokenizer is needed
+    const { deployment: _, ...undeployed } = base;
+    const adapter = { ...undeployed, id: 'tuned', adapter: { base: base.id, artifact: 'adapters/tuned.tar.gz', rank: 8 } };
+    expect(deploymentOf(models, adapter)).toEqual(deployment);
+    expect(deploymentOf(models, { ...base, deployment })).toEqual(deployment);
+    expect(deploymentOf(models, undeployed)).toBeUndefined();
   });
 
   it('is not known of a model without an instance or without its price', () => {
