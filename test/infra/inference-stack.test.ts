@@ -1,5 +1,6 @@
 import { Match, type Template } from 'aws-cdk-lib/assertions';
 import { beforeAll, describe, expect, it } from 'vitest';
+import { encodeRequest } from '../../functions/drivers/sagemaker-endpoint-request.ts';
 import { catalog, type ModelDeployment, type ServedModel } from '../../models/catalog.ts';
 import { type Stacks, statementsOf, synthesise, synthesiseProduction } from '../support/synthesise-stacks.ts';
 
@@ -206,6 +207,19 @@ describe('what a catalog may ask for', () => {
     inference.hasResourceProperties('AWS::SageMaker::EndpointConfig', {
       ProductionVariants: [Match.objectLike({ RoutingConfig: { RoutingStrategy: 'LEAST_OUTSTANDING_REQUESTS' } })],
     });
+  });
+
+  it('compares what the prompt begins with: the body does', () => {
+    // SageMaker takes the first bytes of the body: https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_PrefixAwareRoutingConfig.html
+    const { Body } = encodeRequest({
+      target: { endpointName: 'pool' },
+      requestId: 'req_1',
+      promptTokenIds: [11, 22, 33],
+      maxTokens: 8,
+      stopTokenIds: [2],
+      sampling: { temperature: 1, topP: 1 },
+    });
+    expect(Buffer.from(Body ?? '').toString()).toMatch(/^\{"prompt":\[11,22,33\]/);
   });
 
   it('puts adapters on the copies of their base, with the weights of the region', () => {
