@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { answerPipelines, type EmbeddingModel, type ServedModel } from '../catalog.ts';
+import { MEMORY_ENVIRONMENT } from './container/settings.ts';
 import { freePort } from './free-port.ts';
 import type { PreparedModel } from './prepare-model.ts';
 import type { RuntimeConfigInput } from './sagemaker-runtime/config.ts';
@@ -68,7 +69,7 @@ export async function describeStack(settings: LocalSettings, model: PreparedMode
           ...(settings.threads === undefined ? [] : ['--threads', String(settings.threads)]),
           ...(settings.embeddingsFolder === undefined ? [] : ['--embeddings', settings.embeddingsFolder]),
         ],
-        environment,
+        environment: { ...environment, ...MEMORY_ENVIRONMENT },
         readyUrl: `${container}/ping`,
       },
       {

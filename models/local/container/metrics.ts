@@ -1,9 +1,13 @@
+import { monitorEventLoopDelay } from 'node:perf_hooks';
 import type { EngineStatus } from '../engine/engine.ts';
 
 /** vLLM's bucket borders, in seconds. */
 const FIRST_TOKEN_BORDERS = [0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10, 20, 40, 80, 160];
 const INTER_TOKEN_BORDERS = [0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1, 2.5, 5, 7.5, 10, 20, 40, 80];
 const LATENCY_BORDERS = [0.3, 0.5, 0.8, 1, 1.5, 2, 2.5, 5, 10, 15, 20, 30, 40, 50, 60, 120, 240, 480, 960, 1920, 7680];
+
+/** How often the event loop's delay is looked at. */
+const DELAY_RESOLUTION_MS = 5;
 
 class Histogram {
   readonly #borders: readonly number[];
@@ -39,9 +43,14 @@ export class Metrics {
   readonly queueTime = new Histogram(LATENCY_BORDERS);
   readonly requestLatency = new Histogram(LATENCY_BORDERS);
   promptTokens = 0;
+  readonly #delays = monitorEventLoopDelay({ resolution: DELAY_RESOLUTION_MS });
   generationTokens = 0;
   readonly #finished = new Map<'stop' | 'length' | 'abort' | 'error', number>();
   readonly #rejected = new Map<'queue-full' | 'draining', number>();
+
+  constructor() {
+    this.#delays.enable();
+  }
 
   countFinished(reason: 'stop' | 'length' | 'abort' | 'error'): void {
     this.#finished.set(reason, (this.#finished.get(reason) ?? 0) + 1);
@@ -49,6 +58,13 @@ export class Metrics {
 
   countRejected(reason: 'queue-full' | 'draining'): void {
     this.#rejected.set(reason, (this.#rejected.get(reason) ?? 0) + 1);
+  }
+
+  /** Seconds that the HTTP side was held up at most since this was last asked. The histogram counts from one look to the next. */
+  #takeGreatestDelay(): number {
+    const delay = Math.max(0, this.#delays.max / 1e9 - DELAY_RESOLUTION_MS / 1e3);
+    this.#delays.reset();
+    return delay;
   }
 
   /** Prometheus' text format, version 0.0.4. */
@@ -68,6 +84,7 @@ export class Metrics {
       ...line('counter', 'vllm:prefix_cache_hits_total', status.prefixHits),
       ...line('counter', 'vllm:prompt_tokens_total', this.promptTokens),
       ...line('counter', 'vllm:generation_tokens_total', this.generationTokens),
+      ...line('gauge', 'penstock:event_loop_delay_max_seconds', this.#takeGreatestDelay()),
       ...labelled('vllm:request_success_total', 'finished_reason', this.#finished),
       ...labelled('vllm:admission_rejections_total', 'reason', this.#rejected),
       ...this.firstToken.lines('vllm:time_to_first_token_seconds', labels),

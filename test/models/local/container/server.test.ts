@@ -300,6 +300,7 @@ describe('POST /invocations', () => {
     await complete({ ...GREEDY, max_tokens: 4 });
     const metrics = await (await fetch(`${container.url}/metrics`)).text();
     expect(metrics).toMatch(/^vllm:num_requests_running\{model_name="tiny"\} \d+$/m);
+    expect(metrics).toMatch(/^penstock:event_loop_delay_max_seconds\{model_name="tiny"\} \d/m);
     expect(metrics).toMatch(/^vllm:generation_tokens_total\{model_name="tiny"\} [1-9]\d*$/m);
     expect(metrics).toMatch(/^vllm:time_to_first_token_seconds_bucket\{model_name="tiny",le="\+Inf"\} [1-9]\d*$/m);
   });
