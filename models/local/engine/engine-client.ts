@@ -7,6 +7,9 @@ import type { FromWorker, ToWorker, WorkerOptions } from './worker-messages.ts';
 
 const NOTHING_RUNS: EngineStatus = { running: 0, waiting: 0, kvUsage: 0, preemptions: 0, prefixQueries: 0, prefixHits: 0 };
 
+/** A step leaves few objects behind: room for more young ones would be memory that is never given back. */
+const HEAP = { maxYoungGenerationSizeMb: 6 } as const;
+
 export type EngineListener = (event: EngineEvent) => void;
 
 /** The engine in its worker thread, as the HTTP side sees it. */
@@ -43,7 +46,7 @@ export class EngineClient {
 
   /** Resolves when the model is loaded. */
   static async start(options: WorkerOptions): Promise<EngineClient> {
-    const worker = new Worker(new URL('./worker.ts', import.meta.url), { workerData: options, name: 'engine' });
+    const worker = new Worker(new URL('./worker.ts', import.meta.url), { workerData: options, name: 'engine', resourceLimits: HEAP });
     const client = new EngineClient(worker);
     const [first] = (await Promise.race([once(worker, 'message'), client.gone.then((error) => Promise.reject(error))])) as [FromWorker]; // its only sender is worker.ts
     if (first.type !== 'ready') throw new Error(`the engine's thread began with ${first.type}`);

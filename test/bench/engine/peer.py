@@ -1,4 +1,4 @@
-"""llama.cpp's own server, from the PyPI wheel xllamacpp: engine-peer.py GGUF PORT THREADS. Ends with its standard input."""
+"""llama.cpp's own server, from the PyPI wheel xllamacpp: peer.py GGUF PORT THREADS. Ends with its standard input."""
 import sys, xllamacpp as x
 p = x.CommonParams()
 p.model.path = sys.argv[1]; p.port = int(sys.argv[2]); p.n_parallel = 8; p.n_ctx = 16384
