@@ -92,6 +92,7 @@ const formats: readonly KeyFormat[] = [
 
 /** No key is without so many base64 characters in a row. */
 const shortestToken = 6;
+const firstCodes = new Set(formats.map(({ prefix }) => prefix.charCodeAt(0)));
 const formatsByFirst = new Map<string, KeyFormat[]>();
 for (const format of [...formats].sort((a, b) => b.prefix.length - a.prefix.length)) {
   const first = format.prefix.slice(0, 2);
@@ -118,7 +119,8 @@ export function recogniseApiKeys(run: Run, report: ReportMatch): void {
 
 function recogniseAt(run: Run, start: number, stretches: Stretches, report: ReportMatch): number {
   const { text } = run;
-  for (const format of formatsByFirst.get(text.slice(start, start + 2)) ?? []) {
+  const mayBegin = firstCodes.has(text.charCodeAt(start));
+  for (const format of (mayBegin ? formatsByFirst.get(text.slice(start, start + 2)) : undefined) ?? []) {
     if (!text.startsWith(format.prefix, start)) continue;
     const body = start + format.prefix.length;
     let end = stretches.endOf(body, format.body);

@@ -121,7 +121,7 @@ function recogniseFrom(run: Run, start: number, hasWord: boolean, report: Report
     if (groups.length > mostGroups || (groups.at(-1) === 1 && groups.at(-2) === 1)) return 0;
     const found =
       hasWord || grouping?.isWhole === true
-        ? formatsByLength.get(id.length)?.find((format) => isId(run, format, start, id, groups))
+        ? formatsByLength.get(id.length)?.find((format) => isId(run, format, start, id, groups, hasWord))
         : undefined;
     // "12-34-5678-9": the id must end where its groups end.
     const joint = text.charCodeAt(end);
@@ -137,12 +137,13 @@ function recogniseFrom(run: Run, start: number, hasWord: boolean, report: Report
   return 0;
 }
 
-function isId(run: Run, format: IdFormat, start: number, id: string, groups: readonly number[]): boolean {
+function isId(run: Run, format: IdFormat, start: number, id: string, groups: readonly number[], hasWord: boolean): boolean {
+  const isGrouped = format.groups.some((sizes) => sizes.length === groups.length && sizes.every((size, index) => size === groups[index]));
+  const isAlone = groups.length === 1 && format.standsAlone === true;
+  if (!isGrouped && !isAlone && !hasWord) return false;
   const upper = id.toUpperCase();
   if (!hasShape(upper, format.shape)) return false;
-  const isGrouped = format.groups.some((sizes) => sizes.length === groups.length && sizes.every((size, index) => size === groups[index]));
-  const isPlain = groups.length === 1 && format.standsAlone === true && upper === id;
-  if (!isGrouped && !isPlain && !run.hasContext(format.rule, start, contextDistance)) return false;
+  if (!isGrouped && !(isAlone && upper === id) && !run.hasContext(format.rule, start, contextDistance)) return false;
   return format.passes?.(upper) ?? true;
 }
 

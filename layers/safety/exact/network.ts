@@ -28,21 +28,20 @@ export function recogniseNetworkAddresses(run: Run, report: ReportMatch): void {
 function recognisePiece(run: Run, from: number, to: number, report: ReportMatch): void {
   let start = from;
   let end = to;
-  while (end > start && !isHex(run.text.charCodeAt(end - 1)) && run.text.slice(end - 2, end) !== '::') end -= 1;
+  while (end > start && !isHex(run.text.charCodeAt(end - 1)) && !run.text.startsWith('::', end - 2)) end -= 1;
   // One leading colon or hyphen is punctuation ("host:10.0.0.1", ":::1" is not an address).
-  while (start < end && !isHex(run.text.charCodeAt(start)) && run.text.slice(start, start + 2) !== '::') start += 1;
+  while (start < end && !isHex(run.text.charCodeAt(start)) && !run.text.startsWith('::', start)) start += 1;
   const piece = run.text.slice(start, end);
   if (isMac(piece)) {
     report('mac', start, end, 'mac');
     return;
   }
-  const colons = piece.split(':').length - 1;
-  if (colons >= 2 && piece.length <= longestIpv6 && isIpv6(piece)) {
+  const port = piece.indexOf(':');
+  if (port !== piece.lastIndexOf(':') && piece.length <= longestIpv6 && isIpv6(piece)) {
     report('ip', start, end, 'ipv6');
     return;
   }
   // "10.0.0.1:8080": the port is not part of the address.
-  const port = piece.indexOf(':');
   const address = port < 0 ? piece : piece.slice(0, port);
   if (codeBefore(run, start) === dot || address.length > longestIpv4 || !isIpv4(address) || unremarkable.has(address)) return;
   if (!run.hasContext('version', start, 12)) report('ip', start, start + address.length, 'ipv4');

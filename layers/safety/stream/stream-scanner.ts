@@ -105,6 +105,7 @@ export class StreamScanner {
   append(text: string): void {
     if (this.#isOver || this.isBlocked) return;
     this.#queue.push(text);
+    this.#text.reserve(text.length);
     this.#input = this.#input.slice(this.#inputOffset) + text;
     this.#inputOffset = 0;
   }

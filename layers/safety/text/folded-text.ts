@@ -13,8 +13,8 @@ export class FoldedText {
   #codes = new Int32Array(firstCapacity);
   /** The codes as one UTF-16 unit each. */
   #units = new Uint16Array(firstCapacity);
-  #rawStarts = new Float64Array(firstCapacity);
-  #rawEnds = new Float64Array(firstCapacity);
+  #rawStarts = new Uint32Array(firstCapacity);
+  #rawEnds = new Uint32Array(firstCapacity);
   /** Codes that are kept. */
   #count = 0;
   /** Index of the first code that is still kept. */
@@ -55,6 +55,11 @@ export class FoldedText {
     for (let start = from - this.#first; start < end; start += sliceStep)
       text += Reflect.apply(String.fromCharCode, undefined, this.#units.subarray(start, Math.min(start + sliceStep, end)));
     return text;
+  }
+
+  /** Makes room for so many more code units at once, so that a long text is not copied as it grows. */
+  reserve(units: number): void {
+    if (this.#count + units > this.#codes.length) this.#grow(Math.max(this.#codes.length * 2, this.#count + units));
   }
 
   /** Adds one UTF-16 code unit. */
@@ -102,7 +107,7 @@ export class FoldedText {
 
   /** A code that stands for the raw units from `start` to the last one. */
   #add(code: number, start: number): void {
-    if (this.#count === this.#codes.length) this.#grow();
+    if (this.#count === this.#codes.length) this.#grow(this.#codes.length * 2);
     this.#codes[this.#count] = code;
     this.#units[this.#count] = code > 0xffff ? 0xfffd : code;
     this.#rawStarts[this.#count] = start;
@@ -110,10 +115,9 @@ export class FoldedText {
     this.#count += 1;
   }
 
-  #grow(): void {
-    const capacity = this.#codes.length * 2;
+  #grow(capacity: number): void {
     const [codes, units] = [new Int32Array(capacity), new Uint16Array(capacity)];
-    const [rawStarts, rawEnds] = [new Float64Array(capacity), new Float64Array(capacity)];
+    const [rawStarts, rawEnds] = [new Uint32Array(capacity), new Uint32Array(capacity)];
     codes.set(this.#codes);
     units.set(this.#units);
     rawStarts.set(this.#rawStarts);
