@@ -1,6 +1,6 @@
 /**
  * How the head of harmful requests does on a source that it was not trained on, against the half of the benign prompts that it was not trained on
- * either. Features and weights are chosen by these figures.
+ * either. The words that MiniLM taught are an exception: its head has seen all sources, so the figures with them are somewhat high.
  */
 import { hashWord } from '../../layers/safety/heads/features.ts';
 import { loadLinearHeads } from '../../layers/safety/heads/linear-heads.ts';
