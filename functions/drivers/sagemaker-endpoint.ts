@@ -7,6 +7,7 @@ import {
   SageMakerRuntimeClient,
   type SageMakerRuntimeClientConfig,
 } from '@aws-sdk/client-sagemaker-runtime';
+import { isConnectionLost } from '../../layers/network/is-connection-lost.ts';
 import { EndpointUnavailableError } from '../gateway/errors.ts';
 import type { Endpoint, EndpointEvent, EndpointRequest } from '../gateway/services.ts';
 import { AnswerReader } from './sagemaker-endpoint-answer.ts';
@@ -138,10 +139,6 @@ async function onFreshConnection<Output>(call: () => Promise<Output>, signal: Ab
     if (!isConnectionLost(error) || signal.aborted) throw error;
     return await call();
   }
-}
-
-function isConnectionLost(error: unknown): boolean {
-  return error instanceof Error && 'code' in error && (error.code === 'ECONNRESET' || error.code === 'EPIPE');
 }
 
 function partsOf(output: InvokeEndpointWithResponseStreamCommandOutput): AsyncIterator<ResponseStream> {

@@ -4,21 +4,15 @@
  * https://docs.aws.amazon.com/sagemaker/latest/dg/async-inference-autoscale.html
  */
 import { Duration } from 'aws-cdk-lib';
-import {
-  AdjustmentType,
-  ScalableTarget,
-  ServiceNamespace,
-  StepScalingAction,
-  TargetTrackingScalingPolicy,
-} from 'aws-cdk-lib/aws-applicationautoscaling';
-import { Alarm, Metric, Stats, TreatMissingData } from 'aws-cdk-lib/aws-cloudwatch';
-import { ApplicationScalingAction } from 'aws-cdk-lib/aws-cloudwatch-actions';
+import { ScalableTarget, ServiceNamespace, TargetTrackingScalingPolicy } from 'aws-cdk-lib/aws-applicationautoscaling';
+import { Metric, Stats } from 'aws-cdk-lib/aws-cloudwatch';
 import type { IRole } from 'aws-cdk-lib/aws-iam';
 import type { IKey } from 'aws-cdk-lib/aws-kms';
 import type { Bucket } from 'aws-cdk-lib/aws-s3';
 import { CfnEndpoint, CfnEndpointConfig, type CfnModel } from 'aws-cdk-lib/aws-sagemaker';
 import { Construct } from 'constructs';
 import type { ComponentPlan } from '../endpoint-plan.ts';
+import { leaveZeroOn } from './leave-zero.ts';
 import { hostOn, VARIANT } from './variant.ts';
 
 export interface AsyncEndpointProps {
@@ -69,17 +63,9 @@ export function createAsyncEndpoint(parent: Construct, { component, model, maxIn
     scaleInCooldown: Duration.minutes(10),
     scaleOutCooldown: Duration.minutes(5),
   });
-  const leaveZero = new StepScalingAction(scope, 'LeaveZero', {
-    scalingTarget: target,
-    adjustmentType: AdjustmentType.CHANGE_IN_CAPACITY,
-    cooldown: Duration.minutes(5),
-  });
-  leaveZero.addAdjustment({ adjustment: 1, lowerBound: 0 });
-  new Alarm(scope, 'BatchesWait', {
+  leaveZeroOn(scope, 'BatchesWait', target, Duration.minutes(5), {
     alarmDescription: `Batches wait for ${name}, which has no instance, so one is started. Runbook: docs/operations.md#batcheswait`,
     metric: metric('HasBacklogWithoutCapacity', Stats.MAXIMUM),
-    threshold: 1,
     evaluationPeriods: 2,
-    treatMissingData: TreatMissingData.NOT_BREACHING,
-  }).addAlarmAction(new ApplicationScalingAction(leaveZero));
+  });
 }

@@ -1,17 +1,10 @@
 import { Duration } from 'aws-cdk-lib';
-import {
-  AdjustmentType,
-  PredefinedMetric,
-  ScalableTarget,
-  ServiceNamespace,
-  StepScalingAction,
-  TargetTrackingScalingPolicy,
-} from 'aws-cdk-lib/aws-applicationautoscaling';
-import { Alarm, Metric, Stats, TreatMissingData } from 'aws-cdk-lib/aws-cloudwatch';
-import { ApplicationScalingAction } from 'aws-cdk-lib/aws-cloudwatch-actions';
+import { PredefinedMetric, ScalableTarget, ServiceNamespace, TargetTrackingScalingPolicy } from 'aws-cdk-lib/aws-applicationautoscaling';
+import { Metric, Stats } from 'aws-cdk-lib/aws-cloudwatch';
 import type { CfnInferenceComponent } from 'aws-cdk-lib/aws-sagemaker';
 import type { Construct } from 'constructs';
 import type { ComponentPlan } from '../endpoint-plan.ts';
+import { leaveZeroOn } from './leave-zero.ts';
 
 /** Copies follow the requests in flight, and a request that finds no copy starts the first. */
 export function scaleCopies(scope: Construct, served: CfnInferenceComponent, { name, deployment }: ComponentPlan): void {
@@ -31,14 +24,7 @@ export function scaleCopies(scope: Construct, served: CfnInferenceComponent, { n
     scaleOutCooldown: Duration.minutes(1),
   });
   if (deployment.copies.min > 0) return;
-  // Tracking has nothing to measure while there is no copy: only failed calls tell that somebody waits.
-  const leaveZero = new StepScalingAction(scope, 'LeaveZero', {
-    scalingTarget: target,
-    adjustmentType: AdjustmentType.CHANGE_IN_CAPACITY,
-    cooldown: Duration.minutes(1),
-  });
-  leaveZero.addAdjustment({ adjustment: 1, lowerBound: 0 });
-  new Alarm(scope, 'NobodyServes', {
+  leaveZeroOn(scope, 'NobodyServes', target, Duration.minutes(1), {
     alarmDescription: `Requests for ${name} found no copy, so one is started. Runbook: docs/operations.md#nobodyserves`,
     metric: new Metric({
       namespace: 'AWS/SageMaker',
@@ -47,8 +33,6 @@ export function scaleCopies(scope: Construct, served: CfnInferenceComponent, { n
       statistic: Stats.MAXIMUM,
       period: Duration.seconds(30),
     }),
-    threshold: 1,
     evaluationPeriods: 1,
-    treatMissingData: TreatMissingData.NOT_BREACHING,
-  }).addAlarmAction(new ApplicationScalingAction(leaveZero));
+  });
 }

@@ -40,7 +40,8 @@ export interface RunningGeneration {
   readonly continuation?:
     | {
         readonly plan: StoredPlan;
-        readonly promise: ContinuationPromise /** And not go on with what was begun. */;
+        readonly promise: ContinuationPromise;
+        /** And not go on with what was begun. */
         readonly onlyBegins: boolean;
       }
     | undefined;

@@ -1,5 +1,6 @@
 /** The call from the endpoint to a container: POST /invocations, with the headers that SageMaker passes on. */
 import { Agent, request as httpRequest, type IncomingHttpHeaders, type IncomingMessage, type RequestOptions } from 'node:http';
+import { isConnectionLost } from '../../../layers/network/is-connection-lost.ts';
 import { ADAPTER_HEADER } from '../../invocation.ts';
 
 /** What SageMaker strips none of; every other header of the caller stays behind. */
@@ -59,10 +60,6 @@ export async function callContainer(
     if (!first.request.reusedSocket || signal.aborted || !isConnectionLost(error)) throw error;
     return await call({ agent: false }).answer;
   }
-}
-
-function isConnectionLost(error: unknown): boolean {
-  return error instanceof Error && 'code' in error && (error.code === 'ECONNRESET' || error.code === 'EPIPE');
 }
 
 /** The whole body, or its beginning when it is longer. */
