@@ -28,15 +28,17 @@ describe('the exact rules on a repeated pattern', () => {
   });
   afterAll(() => steps.stop());
 
-  it('take a bounded number of steps for each character, and twice the steps for twice the text', () => {
+  it('take a bounded number of steps for each character, and no more of them in a long text than in a short one', () => {
     const stepsOf = (text: string) => steps.count(() => filter.check(text, 'input'));
     stepsOf(repeat('warm-up 1234 ', 2000));
     fc.assert(
       fc.property(pattern, (piece) => {
-        const [once, twice] = [repeat(piece, 1000), repeat(piece, 2000)];
-        const counted = stepsOf(twice);
-        expect(counted / twice.length).toBeLessThan(mostSteps);
-        expect(counted / stepsOf(once)).toBeLessThan(2.5);
+        const [short, long] = [repeat(piece, 500), repeat(piece, 4000)];
+        const counted = stepsOf(long);
+        expect(counted / long.length).toBeLessThan(mostSteps);
+        // Eight times the text is 8 times the steps where they grow with it, and 64 where they grow with its square.
+        // V8 loses or adds some tens per cent of the counts when it compiles a function anew, hence the wide gap to 8.
+        expect(counted / stepsOf(short)).toBeLessThan(20);
       }),
       { numRuns: 50 },
     );
