@@ -1,5 +1,6 @@
 import { profileOf, type Settings } from './config.ts';
 import type { EndpointPlan } from './endpoint-plan.ts';
+import { WHOLE_CPU_MB } from './function-memory.ts';
 import { EDGE_REGION } from './names.ts';
 
 const HOURS = 730;
@@ -26,7 +27,7 @@ const PRICES = {
   probeMonth: { dollars: 2.75, source: 'https://aws.amazon.com/route53/pricing/' },
 } as const satisfies Record<string, Price>;
 
-const GATEWAY_GB = 1769 / 1024;
+const GATEWAY_GB = WHOLE_CPU_MB / 1024;
 /** Of ours and those that target tracking makes. `test/infra/doctor.test.ts` counts them in the templates. */
 const ALARMS_PER_REGION = 14;
 const COMPOSITE_ALARMS_PER_REGION = 2;

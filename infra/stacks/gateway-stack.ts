@@ -6,21 +6,17 @@ import type { Role } from 'aws-cdk-lib/aws-iam';
 import { Key, KeySpec, KeyUsage } from 'aws-cdk-lib/aws-kms';
 import {
   type Alias,
-  Architecture,
-  Code,
-  Function as EventFunction,
   FunctionUrlAuthType,
   InvokeMode,
-  LoggingFormat,
-  Runtime,
   WebFunction,
   WebFunctionAuthType,
   WebFunctionCode,
   WebFunctionRuntime,
 } from 'aws-cdk-lib/aws-lambda';
-import { LogGroup } from 'aws-cdk-lib/aws-logs';
+import type { LogGroup } from 'aws-cdk-lib/aws-logs';
 import type { Construct } from 'constructs';
 import { profileOf, type Settings } from '../config.ts';
+import { createEventFunction, createFunctionLog } from '../constructs/event-function.ts';
 import {
   createEncodingsLayer,
   createModelFilesLayer,
@@ -29,6 +25,7 @@ import {
 } from '../constructs/model-files-layer.ts';
 import { allow, createPipelineRole, endpointArns, otherRegions } from '../constructs/pipeline-role.ts';
 import type { EndpointPlan } from '../endpoint-plan.ts';
+import { WHOLE_CPU_MB } from '../function-memory.ts';
 import { firstApiKeyName, GATEWAY_DOMAIN_OUTPUT, gatewayName, jobsName, LIVE, originSecretName, tableName } from '../names.ts';
 
 export interface GatewayStackProps extends StackProps {
@@ -52,8 +49,8 @@ const TIMEOUT = Duration.minutes(9);
 export class GatewayStack extends Stack {
   constructor(scope: Construct, id: string, { settings, endpoints, bundlesFolder, ...props }: GatewayStackProps) {
     super(scope, id, { ...props, description: 'Penstock: the OpenAI-compatible gateway' });
-    const { logRetentionDays, signingKey } = profileOf(settings);
-    const logs = new LogGroup(this, 'Logs', { retention: logRetentionDays, removalPolicy: RemovalPolicy.DESTROY });
+    const { signingKey } = profileOf(settings);
+    const logs = createFunctionLog(this, settings);
     const role = this.#createRole(settings, endpoints, logs);
     const environment = {
       ...(settings.domain === undefined ? {} : { PENSTOCK_PUBLIC_ORIGIN: `https://${settings.domain.name}` }),
@@ -72,19 +69,16 @@ export class GatewayStack extends Stack {
   /** @returns the domain of its address: public, because OpenAI's SDKs cannot sign; the function checks the CDN's secret and the caller's key. */
   #createEventFunction({ settings, role, logs, environment, bundlesFolder }: GatewayParts): string {
     const { provisionedConcurrency, canary } = profileOf(settings);
-    const gateway = new EventFunction(this, 'Gateway', {
+    const gateway = createEventFunction(this, 'Gateway', {
       functionName: gatewayName(settings),
       description: 'Penstock gateway',
-      runtime: Runtime.NODEJS_24_X,
-      architecture: Architecture.ARM_64,
-      memorySize: 1769, // one whole CPU
+      bundlesFolder,
+      bundle: 'event-function',
+      memoryMb: WHOLE_CPU_MB,
       timeout: TIMEOUT,
-      handler: 'index.handler',
-      code: Code.fromAsset(join(bundlesFolder, 'event-function')),
       layers: [createModelFilesLayer(this), createEncodingsLayer(this, bundlesFolder)],
       role,
-      logGroup: logs,
-      loggingFormat: LoggingFormat.JSON,
+      logs,
       environment: { ...MODEL_FILES_ENVIRONMENT, ...ENCODINGS_ENVIRONMENT, ...environment },
     });
     const live = gateway.addAlias(LIVE, provisionedConcurrency === 0 ? {} : { provisionedConcurrentExecutions: provisionedConcurrency });

@@ -1,14 +1,13 @@
-import { join } from 'node:path';
-import { Duration, RemovalPolicy, Stack, type StackProps } from 'aws-cdk-lib';
-import { Architecture, Code, Function as EventFunction, LoggingFormat, Runtime } from 'aws-cdk-lib/aws-lambda';
+import { Duration, Stack, type StackProps } from 'aws-cdk-lib';
 import { SqsEventSource } from 'aws-cdk-lib/aws-lambda-event-sources';
-import { LogGroup } from 'aws-cdk-lib/aws-logs';
 import { Queue, QueueEncryption } from 'aws-cdk-lib/aws-sqs';
 import type { Construct } from 'constructs';
-import { profileOf, type Settings } from '../config.ts';
+import type { Settings } from '../config.ts';
+import { createEventFunction, createFunctionLog } from '../constructs/event-function.ts';
 import { createModelFilesLayer, MODEL_FILES_ENVIRONMENT } from '../constructs/model-files-layer.ts';
 import { allow, createPipelineRole, endpointArns, otherRegions } from '../constructs/pipeline-role.ts';
 import type { EndpointPlan } from '../endpoint-plan.ts';
+import { WHOLE_CPU_MB } from '../function-memory.ts';
 import { failedJobsName, jobsName, tableName } from '../names.ts';
 
 export interface JobsStackProps extends StackProps {
@@ -46,29 +45,23 @@ export class JobsStack extends Stack {
       retentionPeriod: Duration.days(1), // as long as the answers' logs are kept
       deadLetterQueue: { queue: failed, maxReceiveCount: TRIES },
     });
-    const logs = new LogGroup(this, 'Logs', {
-      retention: profileOf(settings).logRetentionDays,
-      removalPolicy: RemovalPolicy.DESTROY,
-    });
+    const logs = createFunctionLog(this, settings);
     const role = createPipelineRole(this, {
       description: 'Penstock jobs: their queue, their endpoints, their table, their log',
       tableName: tableName(settings),
       logs,
     });
     allow(role, ['sagemaker:InvokeEndpointWithResponseStream'], endpointArns(this, endpoints, settings));
-    const worker = new EventFunction(this, 'Worker', {
+    const worker = createEventFunction(this, 'Worker', {
       functionName: jobsName(settings),
       description: 'Penstock background responses',
-      runtime: Runtime.NODEJS_24_X,
-      architecture: Architecture.ARM_64,
-      memorySize: 1769, // one whole CPU
+      bundlesFolder,
+      bundle: 'jobs-function',
+      memoryMb: WHOLE_CPU_MB,
       timeout: TIMEOUT,
-      handler: 'index.handler',
-      code: Code.fromAsset(join(bundlesFolder, 'jobs-function')),
       layers: [createModelFilesLayer(this)],
       role,
-      logGroup: logs,
-      loggingFormat: LoggingFormat.JSON,
+      logs,
       environment: {
         ...MODEL_FILES_ENVIRONMENT,
         ...otherRegions(this, settings),

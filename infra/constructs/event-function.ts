@@ -1,0 +1,40 @@
+import { join } from 'node:path';
+import { type Duration, RemovalPolicy, type Stack } from 'aws-cdk-lib';
+import type { Role } from 'aws-cdk-lib/aws-iam';
+import { Architecture, Code, Function as EventFunction, type LayerVersion, LoggingFormat, Runtime } from 'aws-cdk-lib/aws-lambda';
+import { LogGroup } from 'aws-cdk-lib/aws-logs';
+import { profileOf, type Settings } from '../config.ts';
+
+export interface EventFunctionProps {
+  readonly functionName: string;
+  readonly description: string;
+  readonly bundlesFolder: string;
+  /** The bundle's folder, as `functions/bundle.ts` names it. */
+  readonly bundle: string;
+  readonly memoryMb: number;
+  readonly timeout: Duration;
+  readonly layers?: LayerVersion[];
+  readonly role: Role;
+  readonly logs: LogGroup;
+  readonly environment: Readonly<Record<string, string>>;
+}
+
+/** What all our event functions share: runtime, processor, handler, and lines of JSON in a log group that is theirs. */
+export function createEventFunction(stack: Stack, id: string, props: EventFunctionProps): EventFunction {
+  const { bundlesFolder, bundle, memoryMb, logs, ...rest } = props;
+  return new EventFunction(stack, id, {
+    ...rest,
+    runtime: Runtime.NODEJS_24_X,
+    architecture: Architecture.ARM_64,
+    memorySize: memoryMb,
+    handler: 'index.handler',
+    code: Code.fromAsset(join(bundlesFolder, bundle)),
+    logGroup: logs,
+    loggingFormat: LoggingFormat.JSON,
+  });
+}
+
+/** A function's log, kept as long as the profile says. */
+export function createFunctionLog(stack: Stack, settings: Settings): LogGroup {
+  return new LogGroup(stack, 'Logs', { retention: profileOf(settings).logRetentionDays, removalPolicy: RemovalPolicy.DESTROY });
+}
