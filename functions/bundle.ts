@@ -26,6 +26,7 @@ export const FUNCTIONS = {
     files: ['models/tokenizers', 'models/safety/weights'],
   },
   'jobs-function': { entry: 'functions/jobs/event-function.ts', file: 'index.mjs', files: [] },
+  'canary-function': { entry: 'functions/canary/event-function.ts', file: 'index.mjs', files: [] },
 } as const satisfies Record<string, FunctionBundle>;
 
 export type FunctionName = keyof typeof FUNCTIONS;
