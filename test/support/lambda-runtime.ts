@@ -4,9 +4,13 @@
  * Framing, facade and error path are those of aws-lambda-ric 4.0.2 (dist/stream): the prelude leaves with the first write, a failure is told
  * in the trailers, and nothing ever tells the function that a client has left.
  */
-import { request as httpRequest } from 'node:http';
+import type { IncomingMessage } from 'node:http';
+import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
+
+// As the client that this is modelled on gets it: an import would load what `node:http` only offers, fetch and WebSocket, before any function.
+const { request: httpRequest }: typeof import('node:http') = createRequire(import.meta.url)('node:http');
 
 const { AWS_LAMBDA_RUNTIME_API: api = '', _HANDLER: handlerName = '', LAMBDA_TASK_ROOT: root = '' } = process.env;
 const runtime = `http://${api}/2018-06-01/runtime`;
@@ -113,15 +117,34 @@ function isStreaming(handler: StreamHandler | PlainHandler): handler is StreamHa
   return STREAMING in handler;
 }
 
+interface Answer {
+  readonly headers: IncomingMessage['headers'];
+  readonly text: string;
+}
+
+/** Calls the Runtime API. */
+function call(method: string, path: string, body?: unknown): Promise<Answer> {
+  return new Promise((resolve, reject) => {
+    const request = httpRequest(`${runtime}${path}`, { method }, (response) => {
+      let text = '';
+      response.setEncoding('utf8');
+      response.on('data', (chunk) => (text += chunk));
+      response.on('end', () => resolve({ headers: response.headers, text }));
+      response.on('error', reject);
+    });
+    request.on('error', reject);
+    request.end(body === undefined ? undefined : JSON.stringify(body));
+  });
+}
+
 async function serveOne(handler: StreamHandler | PlainHandler): Promise<void> {
-  const next = await fetch(`${runtime}/invocation/next`);
-  const requestId = next.headers.get('lambda-runtime-aws-request-id') ?? '';
-  const deadline = Number(next.headers.get('lambda-runtime-deadline-ms'));
+  const { headers, text } = await call('GET', '/invocation/next');
+  const requestId = String(headers['lambda-runtime-aws-request-id']);
+  const deadline = Number(headers['lambda-runtime-deadline-ms']);
   const context = { awsRequestId: requestId, getRemainingTimeInMillis: () => deadline - Date.now() };
-  const event: unknown = await next.json();
+  const event: unknown = JSON.parse(text);
   if (!isStreaming(handler)) {
-    const post = (path: string, body: unknown) =>
-      fetch(`${runtime}/invocation/${requestId}/${path}`, { method: 'POST', body: JSON.stringify(body) });
+    const post = (path: string, body: unknown) => call('POST', `/invocation/${requestId}/${path}`, body);
     await handler(event, context).then(
       (result) => post('response', result),
       (error) => post('error', describe(error)),
@@ -142,6 +165,6 @@ try {
   const handler = await loadHandler();
   for (;;) await serveOne(handler);
 } catch (error) {
-  await fetch(`${runtime}/init/error`, { method: 'POST', body: JSON.stringify(describe(error)) }).catch(() => undefined);
+  await call('POST', '/init/error', describe(error)).catch(() => undefined);
   process.exit(1);
 }

@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { fileURLToPath } from 'node:url';
+import { readFileSync } from 'node:fs';
+import { transformSync } from 'esbuild';
 import { type LambdaRuntimeApi, startLambdaRuntimeApi } from './lambda-runtime-api.ts';
 
 /** A bundled function (`FOLDER/index.mjs`) running as Lambda runs it: a process that asks a Runtime API for events. */
@@ -12,6 +13,12 @@ export interface RunningFunction {
   stop(): Promise<void>;
 }
 
+/** As JavaScript, which Lambda's own is: a process that strips types first spends a third of a cold start on that. */
+const { code: RUNTIME } = transformSync(readFileSync(new URL('lambda-runtime.ts', import.meta.url), 'utf8'), {
+  loader: 'ts',
+  format: 'esm',
+});
+
 /** The environment is exactly what is given, as in Lambda: nothing of this process leaks in. */
 export async function runLambdaFunction(
   folder: string,
@@ -19,8 +26,7 @@ export async function runLambdaFunction(
   handler = 'index.handler',
 ): Promise<RunningFunction> {
   const api = await startLambdaRuntimeApi();
-  const runtime = fileURLToPath(new URL('lambda-runtime.ts', import.meta.url));
-  const child = spawn(process.execPath, [runtime], {
+  const child = spawn(process.execPath, ['--input-type=module', '--eval', RUNTIME], {
     env: { ...environment, AWS_LAMBDA_RUNTIME_API: api.address, LAMBDA_TASK_ROOT: folder, _HANDLER: handler },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
