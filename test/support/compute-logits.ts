@@ -1,4 +1,4 @@
-import { WINDOW_TOKENS } from '../../models/local/convert/build-decoder.ts';
+import { WINDOW_TOKENS } from '../../models/local/convert/add-attention.ts';
 import type { ModelFolder } from '../../models/local/convert/model-folder.ts';
 import { Decoder } from '../../models/local/engine/decoder.ts';
 import { bucketFor, completeWindows } from '../../models/local/engine/kv-pool.ts';

@@ -8,7 +8,8 @@ import { join } from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { loadTokenizer } from '../../../layers/tokenizer/index.ts';
 import { Decoder } from '../engine/decoder.ts';
-import { buildDecoder, WINDOW_TOKENS } from './build-decoder.ts';
+import { WINDOW_TOKENS } from './add-attention.ts';
+import { buildDecoder } from './build-decoder.ts';
 import { MODEL_FILES } from './model-folder.ts';
 import type { ModelSource } from './model-source.ts';
 import { OnnxGraph } from './onnx-graph.ts';
@@ -16,8 +17,8 @@ import { WeightsFile } from './weights-file.ts';
 
 /** Channels that share a rounding step in `MatMulNBits`, where weights come in blocks of 32. */
 const BLOCK = 32;
-/** One outlier for this many channels: what is computed beside the rounded product stays at a fiftieth of it. */
-const CHANNELS_PER_OUTLIER = 48;
+/** One outlier for this many channels: what is computed beside the rounded product stays at a hundredth of it. */
+const CHANNELS_PER_OUTLIER = 96;
 
 /** Prose, dialogue, numbers and code, written for this purpose; models differ little in where their outliers are on another text. */
 const SAMPLE_TEXT = `The ferry left at twenty past six, later than the timetable promised, and nobody on the upper deck seemed to mind.

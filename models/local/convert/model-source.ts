@@ -9,7 +9,7 @@ import { type ModelConfig, readModelConfig } from '../gguf/model-config.ts';
 import { readGguf } from '../gguf/read-gguf.ts';
 import { readTokenizerMetadata } from '../gguf/tokenizer-metadata.ts';
 import { SentenceError } from '../sentence-error.ts';
-import type { TensorSource } from './build-decoder.ts';
+import type { TensorSource } from './load-tensor.ts';
 import { hashFile } from './model-folder.ts';
 import { readSafetensors, type SafeTensor } from './read-safetensors.ts';
 

@@ -5,7 +5,7 @@ import type { WeightsFile } from './weights-file.ts';
 export const CONTRIB = 'com.microsoft';
 
 const IR_VERSION = 10;
-const OPSET = 21;
+const OPSET = 24;
 /** `TensorProto.DataType` */
 export const ELEMENT_TYPES = { float32: 1, uint8: 2, int32: 6, int64: 7, float16: 10 } as const;
 type ElementType = keyof typeof ELEMENT_TYPES;

@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { InferenceSession, Tensor } from 'onnxruntime-node';
-import { WINDOW_TOKENS } from '../convert/build-decoder.ts';
+import { WINDOW_TOKENS } from '../convert/add-attention.ts';
 import { MODEL_FILES, type ModelFolder } from '../convert/model-folder.ts';
 import type { ModelConfig } from '../gguf/model-config.ts';
 import { type Adapter, AdapterInputs } from './adapter.ts';
@@ -99,13 +99,13 @@ export class Decoder {
     const positions = new BigInt64Array(batch * newTokens);
     const pastMask = new Float32Array(batch * pool.capacity);
     const windowMask = new Float32Array(batch * rowsOfGroup * WINDOW_TOKENS);
-    const place = new Float32Array(batch * WINDOW_TOKENS * newTokens);
+    const place = new BigInt64Array(batch);
     for (const [i, { tokenIds, cached }] of sequences.entries()) {
       const inWindow = cached % WINDOW_TOKENS;
+      place[i] = BigInt(inWindow);
       for (let j = 0; j < newTokens; j++) {
         ids[i * newTokens + j] = BigInt(tokenIds[j] ?? 0);
         positions[i * newTokens + j] = BigInt(cached + j);
-        place[(i * WINDOW_TOKENS + inWindow + j) * newTokens + j] = 1;
       }
       pastMask.fill(HIDDEN, i * pool.capacity + completeWindows(cached), (i + 1) * pool.capacity);
       for (let row = 0; row < rowsOfGroup; row++) {
@@ -118,7 +118,7 @@ export class Decoder {
       positions: new Tensor('int64', positions, [batch, newTokens]),
       past_mask: new Tensor('float32', pastMask, [batch, 1, 1, pool.capacity]),
       window_mask: new Tensor('float32', windowMask, [batch, 1, rowsOfGroup, WINDOW_TOKENS]),
-      place: new Tensor('float32', place, [batch, 1, WINDOW_TOKENS, newTokens]),
+      place: new Tensor('int64', place, [batch]),
       rows: new Tensor('int64', BigInt64Array.from(rows, BigInt), [rows.length]),
     };
     const { past, window } = pool.tensors(firstSlot, batch);
@@ -148,8 +148,14 @@ function createSession(path: string, { threads }: DecoderOptions): Promise<Infer
     interOpNumThreads: 1,
     executionMode: 'sequential',
     logSeverityLevel: 3,
-    // Waiting threads spin only where another core shares the work; alone it would burn time for nothing.
-    extra: { session: { intra_op: { allow_spinning: threads > 1 ? '1' : '0' } } },
+    extra: {
+      session: {
+        // Masked scores leave shares of 1e-45 behind, and processors take many times as long to compute with such numbers.
+        set_denormal_as_zero: '1',
+        // Waiting threads spin only where another core shares the work; alone it would burn time for nothing.
+        intra_op: { allow_spinning: threads > 1 ? '1' : '0' },
+      },
+    },
   });
 }
 

@@ -1,5 +1,5 @@
 /** The engine's loop: asks the scheduler for a step, computes it, samples, tells what came out. */
-import { WINDOW_TOKENS } from '../convert/build-decoder.ts';
+import { WINDOW_TOKENS } from '../convert/add-attention.ts';
 import type { ModelConfig } from '../gguf/model-config.ts';
 import { type Adapter, loadAdapter } from './adapter.ts';
 import type { Decoder } from './decoder.ts';
@@ -216,7 +216,7 @@ export class Engine {
     const firstSlot = step.type === 'prefill' ? step.slot : 0;
     const lengths = this.#scheduler.slots.map(({ computed }) => computed);
     const newTokens = step.type === 'prefill' ? step.count : 1;
-    this.#makeRoom(lengths, newTokens);
+    this.#makeRoom(lengths, 0);
     const sequences = running.map(({ tokenIds }, i) => {
       const cached = lengths[firstSlot + i] ?? 0;
       return { tokenIds: tokenIds.slice(cached, cached + newTokens), cached };
@@ -233,6 +233,7 @@ export class Engine {
       return;
     }
     const { logits, newRows } = output;
+    this.#makeRoom(lengths, newTokens); // after the step, which should not pay for windows that it only completes
     for (const [i, { cached }] of sequences.entries()) this.#pool.write(firstSlot + i, cached, newRows, i, newTokens);
     this.#scheduler.complete(step);
     this.#stopwatch.lap('write');

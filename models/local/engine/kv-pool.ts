@@ -8,7 +8,7 @@
  * position is known, so that every later token sees the same values however the sequence was cut into steps.
  */
 import { Tensor } from 'onnxruntime-node';
-import { WINDOW_TOKENS } from '../convert/build-decoder.ts';
+import { WINDOW_TOKENS } from '../convert/add-attention.ts';
 
 export interface KvShape {
   readonly blocks: number;
@@ -23,7 +23,7 @@ type CacheRows = Float32Array<ArrayBuffer> | Uint16Array<ArrayBuffer>;
 
 /** Positions to lay out for complete windows of `length` positions: steps of 64 up to 512, then of an eighth of the power of two above. */
 export function bucketFor(length: number): number {
-  if (length <= 512) return Math.max(WINDOW_TOKENS, Math.ceil(length / WINDOW_TOKENS) * WINDOW_TOKENS);
+  if (length <= 512) return Math.ceil(length / WINDOW_TOKENS) * WINDOW_TOKENS;
   const step = 2 ** Math.ceil(Math.log2(length)) / 8;
   return Math.ceil(length / step) * step;
 }
@@ -49,7 +49,6 @@ export class KvPool {
     this.#past = Array.from({ length: 2 * shape.blocks }, () => this.#allocate(0));
     const windowFloats = slots * shape.kvHeads * WINDOW_TOKENS * shape.headSize;
     this.#window = this.#past.map(() => new Float32Array(windowFloats));
-    this.resize(WINDOW_TOKENS, []);
   }
 
   get capacity(): number {
@@ -102,9 +101,11 @@ export class KvPool {
     const offset = (position % WINDOW_TOKENS) * headSize;
     let source = batchIndex * this.#window.length * kvHeads * floats;
     for (const array of this.#window) {
-      for (let head = slot * kvHeads; head < (slot + 1) * kvHeads; head++) {
-        array.set(newRows.subarray(source, source + floats), head * WINDOW_TOKENS * headSize + offset);
-        source += floats;
+      for (let head = slot * kvHeads; head < (slot + 1) * kvHeads; head++, source += floats) {
+        const target = head * WINDOW_TOKENS * headSize + offset;
+        // One token's row of a head is so short that a call of `set` would cost more than the copy.
+        if (newTokens === 1) for (let i = 0; i < floats; i++) array[target + i] = newRows[source + i] as number;
+        else array.set(newRows.subarray(source, source + floats), target);
       }
     }
     if ((position + newTokens) % WINDOW_TOKENS === 0) this.#completeWindow(slot, completeWindows(position));

@@ -3,7 +3,7 @@
  * parent block, its token ids and, for the first, the salt: equality of the ids themselves, not of a hash. The least recently used blocks
  * go first when memory is full, the end of a chain before its beginning.
  */
-import { WINDOW_TOKENS } from '../convert/build-decoder.ts';
+import { WINDOW_TOKENS } from '../convert/add-attention.ts';
 
 /** Rows of one window, as `KvPool.readWindow` gives them. */
 type WindowRows = Float32Array | Uint16Array;

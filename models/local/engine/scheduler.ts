@@ -9,7 +9,7 @@
  *   running sequence is put back into the queue and computed again later (vLLM's preemption by recomputation).
  * - Rank is priority, then arrival. A waiting request that was overtaken `MAX_OVERTAKEN` times goes first, so that none starves.
  */
-import { WINDOW_TOKENS } from '../convert/build-decoder.ts';
+import { WINDOW_TOKENS } from '../convert/add-attention.ts';
 
 export interface SchedulerLimits {
   /** Sequences that run at once. */

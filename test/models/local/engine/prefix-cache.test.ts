@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { WINDOW_TOKENS } from '../../../../models/local/convert/build-decoder.ts';
+import { WINDOW_TOKENS } from '../../../../models/local/convert/add-attention.ts';
 import { PrefixCache } from '../../../../models/local/engine/prefix-cache.ts';
 
 const BLOCK_BYTES = 16;
