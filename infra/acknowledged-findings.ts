@@ -31,7 +31,7 @@ const ACKNOWLEDGED: readonly Acknowledged[] = [
     at: ['inference', 'Results'],
     rules: ['S1'],
     reason:
-      'SageMaker alone writes it and it keeps answers for a week; CloudTrail data events tell who reads it, for whoever pays for them',
+      'SageMaker and the jobs alone write it, and whoever fetched an answer deletes it; CloudTrail data events tell who reads it, for whoever pays for them',
   },
   {
     at: ['inference', 'Network/Vpc'],
@@ -62,8 +62,15 @@ const ACKNOWLEDGED: readonly Acknowledged[] = [
   },
   {
     at: ['inference', 'ModelRole/DefaultPolicy'],
-    rules: ['IAM5[Resource::<Results25575328.Arn>/*]'],
-    reason: 'SageMaker names the answers of asynchronous endpoints itself',
+    rules: ['IAM5[Resource::<Results25575328.Arn>/*]', 'IAM5[Resource::<Results25575328.Arn>/requests/*]'],
+    reason: 'SageMaker names the answers of asynchronous endpoints itself, and a request has the name of its generation',
+  },
+  {
+    at: ['jobs', 'Role/DefaultPolicy'],
+    rules: [
+      'IAM5[Resource::{"Fn::GetStackOutput":{"StackName":"STACKS-inference-REGION","Region":"REGION","OutputName":"PublishOutputFnGetAttResults25575328ArnD6E613B6"}}/*]',
+    ],
+    reason: 'SageMaker names the answers of asynchronous endpoints itself, and a request has the name of its generation',
   },
   {
     at: ['jobs', 'Role/DefaultPolicy'],

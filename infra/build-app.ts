@@ -44,7 +44,8 @@ export function buildApp(
       key: weights.key,
       digests: settings.containerDigests ?? {},
     });
-    const jobs = new JobsStack(app, `${name}-jobs-${region}`, { ...place(region), settings, endpoints, bundlesFolder });
+    const offline = inference.results && { bucket: inference.results, key: weights.key };
+    const jobs = new JobsStack(app, `${name}-jobs-${region}`, { ...place(region), settings, endpoints, bundlesFolder, offline });
     const gateway = new GatewayStack(app, gatewayStackName(settings, region), { ...place(region), settings, endpoints, bundlesFolder });
     const operations = new OperationsStack(app, `${name}-operations-${region}`, { ...place(region), settings, endpoints });
     inference.addStackDependency(weights);

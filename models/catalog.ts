@@ -162,6 +162,11 @@ export type AnswerPipeline = Readonly<v.InferOutput<typeof answerPipelineSchema>
 export type ModelDeployment = Readonly<v.InferOutput<typeof deploymentSchema>>;
 export type ModelAdapter = Readonly<v.InferOutput<typeof adapterSchema>>;
 
+/** The asynchronous sister of the endpoint that serves a model's inference component. */
+export function asyncEndpointName(inferenceComponent: string): string {
+  return `${inferenceComponent}-async`;
+}
+
 /** Checks a catalog that was read from a file: its generating models. Throws an error that lists every problem with its path. */
 export function parseCatalog(value: unknown): readonly ServedModel[] {
   return parseModels(catalogSchema, Array.isArray(value) ? value.filter((entry) => taskOf(entry) === undefined) : value);

@@ -10,6 +10,12 @@ export function encodeRequest(request: EndpointRequest): InvokeEndpointWithRespo
   return encodeInvocation(request, encodeBody(request));
 }
 
+/** The same body for an answer in one piece, which nobody reads while it is made. */
+export function encodeWholeBody(request: EndpointRequest): Uint8Array {
+  const { stream_options: _, ...body } = encodeBody(request);
+  return Buffer.from(JSON.stringify({ ...body, stream: false }));
+}
+
 /** Nothing is generated: the prompt's own tokens are what is asked about. */
 export function encodeScoring(request: ScoringRequest): InvokeEndpointCommandInput {
   const body: CompletionInvocationInput = {

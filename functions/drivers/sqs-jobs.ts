@@ -8,9 +8,10 @@ const SQS = { name: 'sqs', target: 'AmazonSQS', version: '1.0' } as const;
 export function createSqsJobs(queueUrl: string, options: AwsClientOptions = {}): JobQueue {
   const client = createAwsJsonClient(SQS, options);
   return {
-    async send(generationId) {
+    async send(generationId, delaySeconds = 0) {
       try {
-        await client.call('SendMessage', { QueueUrl: queueUrl, MessageBody: JSON.stringify({ generationId }) });
+        const message = { QueueUrl: queueUrl, MessageBody: JSON.stringify({ generationId }) };
+        await client.call('SendMessage', { ...message, ...(delaySeconds === 0 ? {} : { DelaySeconds: delaySeconds }) });
       } catch (error) {
         throw new JobQueueUnavailableError({ cause: error });
       }

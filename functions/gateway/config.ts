@@ -121,6 +121,8 @@ export const ENVIRONMENT = {
   PENSTOCK_TABLE: 'DynamoDB table for keys, limits, usage and answers; default: the SQLite file, in Lambda the memory of the process',
   PENSTOCK_DATA: 'folder of the SQLite file, or `memory` for none; default: penstock below the folder for state of the user',
   PENSTOCK_JOBS_QUEUE: 'URL of the SQS queue whose function makes background responses; read by the functions in Lambda only',
+  PENSTOCK_OFFLINE_BUCKET:
+    'S3 bucket in which asynchronous endpoints find requests and leave answers; read by the function of the queue only; default: none are asked',
   MAX_WAITING: 'requests that may wait for a model that starts, 0 to refuse them at once; default 100',
   MAX_RETRIES: 'failed endpoint calls in a row that are tried again, before and after the first token; default 3',
   RETRY_PERCENT: 'most retries for each hundred requests of a model (10 a second are free on top), 0 to tell every failure; default 20',
@@ -172,10 +174,16 @@ export async function loadConfigWithSecrets(
   });
 }
 
+/** What the function of the queue reads on top. */
+export interface JobsConfig extends GatewayConfig {
+  /** Where asynchronous endpoints read requests and leave answers; `undefined` where the catalog has none. */
+  readonly offlineBucket: string | undefined;
+}
+
 /** Reads what the function of the queue needs: it answers nobody, so it knows no keys. */
-export function loadJobsConfig(env: Environment = process.env): GatewayConfig {
+export function loadJobsConfig(env: Environment = process.env): JobsConfig {
   const read = new Reader(env);
-  const config = { ...readGateway(read, LAMBDA_DEFAULTS), apiKeyHashes: [] };
+  const config = { ...readGateway(read, LAMBDA_DEFAULTS), apiKeyHashes: [], offlineBucket: env['PENSTOCK_OFFLINE_BUCKET'] || undefined };
   if (config.store.kind !== 'dynamodb') read.problem('PENSTOCK_TABLE must be set: jobs are read from it');
   return read.finish(config);
 }

@@ -128,9 +128,23 @@ export interface Encodings {
 export interface JobQueue {
   /**
    * Some process begins the generation: once, as a rule, and again when the process that did has died. It need not be this one.
+   * @param delaySeconds not before so long, 900 at most; at once when not given.
    * @throws {JobQueueUnavailableError} nobody will.
    */
-  send(generationId: string): Promise<void>;
+  send(generationId: string, delaySeconds?: number): Promise<void>;
+}
+
+/** Where answers are made that nobody waits for: whenever a machine has time, which may take hours. */
+export interface OfflineEndpoint {
+  /**
+   * The answer's events, from whichever process; `undefined` while it is being made. Asks for it the first time that it is called with this name.
+   * @param name of the answer: visible ASCII, and never another request's.
+   * @throws {EndpointUnavailableError} it cannot be asked for now, or was not made. @throws {EndpointRefusedError} the model refuses the request.
+   * @throws {StoreUnavailableError}
+   */
+  fetch(name: string, request: EndpointRequest): Promise<readonly EndpointEvent[] | undefined>;
+  /** Deletes what was asked and answered under this name, as far as it is there. @throws {StoreUnavailableError} */
+  forget(name: string): Promise<void>;
 }
 
 /** A public key on the curve P-256, RFC 7517. */
@@ -179,6 +193,8 @@ export interface Services {
   readonly table: Table;
   /** None where the process outlives its answers and makes them itself. */
   readonly jobs?: JobQueue;
+  /** Makes the answers of the queue that have time; none where they are made as all others. */
+  readonly offline?: OfflineEndpoint;
   /** Signs client secrets; none where their keys lie in the table. */
   readonly signer?: Signer;
   /** None where nobody counts for other models. */

@@ -1,7 +1,9 @@
 import { GenerationNotFoundError } from '../gateway/errors.ts';
+import type { GoOn } from '../gateway/generation/live-logs.ts';
 import type { Room } from '../gateway/generation/room.ts';
 import { readLogHead } from '../gateway/generation/token-log.ts';
 import { createContinuer } from '../gateway/routes/continue-answer.ts';
+import { createOfflineAnswers } from './offline-answers.ts';
 
 /** The answer waits in the queue, and this process cannot begin it. */
 export class JobWaitsError extends Error {
@@ -17,8 +19,20 @@ export class JobWaitsError extends Error {
 export function createGenerationJob(room: Room): (generationId: string, signal: AbortSignal) => Promise<void> {
   const goOn = createContinuer(room);
   room.logs.goOnWith((id) => goOn(id, true));
+  const { offline, jobs } = room;
+  const answers = offline === undefined || jobs === undefined ? undefined : createOfflineAnswers(room, offline, jobs);
   return async function runGenerationJob(id, signal) {
-    if (!(await goOn(id, true)) && (await readLogHead(room.table, id))?.isQueued === true) throw new JobWaitsError();
+    const begin = (await answers?.look(id)) ?? goOn;
+    if (begin === 'later') return;
+    await makeAnswer(id, begin, signal);
+    await answers?.tidy(id).catch((error: unknown) => {
+      // The bucket's lifecycle will. The answer is made: a message that comes again would change nothing.
+      room.log.write('warn', 'offline-answer-kept', { generationId: id, error: error instanceof Error ? error.name : 'unknown' });
+    });
+  };
+
+  async function makeAnswer(id: string, begin: GoOn, signal: AbortSignal): Promise<void> {
+    if (!(await begin(id, true)) && (await readLogHead(room.table, id))?.isQueued === true) throw new JobWaitsError();
     try {
       for await (const _ of room.logs.follow(id, 0, () => '', signal));
     } catch (error) {
@@ -27,7 +41,7 @@ export function createGenerationJob(room: Room): (generationId: string, signal: 
       await room.logs.cancel(id, signal.reason);
       for await (const _ of room.logs.follow(id, 0, () => '', AbortSignal.timeout(END_MS)));
     }
-  };
+  }
 }
 
 /** How long an answer may take to end when it is told to. */

@@ -11,6 +11,7 @@ import type { IKey } from 'aws-cdk-lib/aws-kms';
 import type { Bucket } from 'aws-cdk-lib/aws-s3';
 import { CfnEndpoint, CfnEndpointConfig, type CfnModel } from 'aws-cdk-lib/aws-sagemaker';
 import { Construct } from 'constructs';
+import { asyncEndpointName } from '../../models/catalog.ts';
 import type { ComponentPlan } from '../endpoint-plan.ts';
 import { leaveZeroOn } from './leave-zero.ts';
 import { hostOn, VARIANT } from './variant.ts';
@@ -27,7 +28,7 @@ export interface AsyncEndpointProps {
 export function createAsyncEndpoint(parent: Construct, { component, model, maxInstances, results, key, role }: AsyncEndpointProps): void {
   const scope = new Construct(parent, 'Asynchronous');
   const { deployment } = component;
-  const name = `${component.name}-async`;
+  const name = asyncEndpointName(component.name);
   const config = new CfnEndpointConfig(scope, 'Config', {
     executionRoleArn: role.roleArn,
     kmsKeyId: key.keyArn,

@@ -1,6 +1,7 @@
 import type { Stack } from 'aws-cdk-lib';
 import { PolicyStatement, Role, ServicePrincipal } from 'aws-cdk-lib/aws-iam';
 import type { LogGroup } from 'aws-cdk-lib/aws-logs';
+import { asyncEndpointName } from '../../models/catalog.ts';
 import type { Settings } from '../config.ts';
 import type { EndpointPlan } from '../endpoint-plan.ts';
 
@@ -38,6 +39,14 @@ export function endpointArns(stack: Stack, endpoints: readonly EndpointPlan[], {
     }),
   );
   return [...new Set(arns)];
+}
+
+/** The asynchronous endpoints of a region. */
+export function asyncEndpointArns(stack: Stack, endpoints: readonly EndpointPlan[]): string[] {
+  const components = endpoints.flatMap((plan) => plan.components).filter(({ deployment }) => deployment.asynchronous !== undefined);
+  return components.map(({ name }) =>
+    stack.formatArn({ service: 'sagemaker', resource: 'endpoint', resourceName: asyncEndpointName(name) }),
+  );
 }
 
 /** What tells a function where else its endpoints are. */

@@ -17,8 +17,14 @@ export interface InferenceStackProps extends StackProps {
   readonly digests: ContainerDigests;
 }
 
+/** Where the jobs put what they ask asynchronous endpoints: `functions/drivers/sagemaker-async-endpoint.ts` writes there. */
+const REQUESTS_PREFIX = 'requests/';
+
 /** Where answers are generated: the GPU endpoints of one region. */
 export class InferenceStack extends Stack {
+  /** Where asynchronous endpoints find requests and leave answers; `undefined` when the catalog has no such endpoint. */
+  readonly results: Bucket | undefined;
+
   constructor(scope: Construct, id: string, { endpoints, weights, key, digests, ...props }: InferenceStackProps) {
     super(scope, id, { ...props, description: 'Penstock: SageMaker endpoints' });
     const role = new Role(this, 'ModelRole', {
@@ -32,8 +38,11 @@ export class InferenceStack extends Stack {
       role.addToPolicy(new PolicyStatement({ actions: ['s3:GetObject'], resources: [...prefixes, ...artifacts] }));
     }
     const results = this.#createResults(endpoints, key);
+    this.results = results;
     if (results !== undefined) {
       role.addToPolicy(new PolicyStatement({ actions: ['s3:PutObject'], resources: [results.arnForObjects('*')] }));
+      role.addToPolicy(new PolicyStatement({ actions: ['s3:GetObject'], resources: [results.arnForObjects(`${REQUESTS_PREFIX}*`)] }));
+      role.addToPolicy(new PolicyStatement({ actions: ['s3:ListBucket'], resources: [results.bucketArn] }));
     }
     role.addToPolicy(new PolicyStatement({ actions: ['kms:Decrypt', 'kms:GenerateDataKey', 'kms:CreateGrant'], resources: [key.keyArn] }));
     role.addToPolicy(
@@ -83,7 +92,7 @@ export class InferenceStack extends Stack {
     }
   }
 
-  /** Answers of asynchronous endpoints, until whoever asked has fetched them. */
+  /** Requests and answers of asynchronous endpoints. Whoever fetches an answer deletes both; what nobody fetches goes after a week. */
   #createResults(endpoints: readonly EndpointPlan[], key: Key): Bucket | undefined {
     const isNeeded = endpoints.some(({ components }) => components.some(({ deployment }) => deployment.asynchronous !== undefined));
     if (!isNeeded) return undefined;

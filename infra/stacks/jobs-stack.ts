@@ -1,11 +1,14 @@
 import { Duration, Stack, type StackProps } from 'aws-cdk-lib';
+import type { Role } from 'aws-cdk-lib/aws-iam';
+import type { Key } from 'aws-cdk-lib/aws-kms';
 import { SqsEventSource } from 'aws-cdk-lib/aws-lambda-event-sources';
+import type { Bucket } from 'aws-cdk-lib/aws-s3';
 import { Queue, QueueEncryption } from 'aws-cdk-lib/aws-sqs';
 import type { Construct } from 'constructs';
 import type { Settings } from '../config.ts';
 import { createEventFunction, createFunctionLog } from '../constructs/event-function.ts';
 import { createModelFilesLayer, MODEL_FILES_ENVIRONMENT } from '../constructs/model-files-layer.ts';
-import { allow, createPipelineRole, endpointArns, otherRegions } from '../constructs/pipeline-role.ts';
+import { allow, asyncEndpointArns, createPipelineRole, endpointArns, otherRegions } from '../constructs/pipeline-role.ts';
 import type { EndpointPlan } from '../endpoint-plan.ts';
 import { WHOLE_CPU_MB } from '../function-memory.ts';
 import { failedJobsName, jobsName, tableName } from '../names.ts';
@@ -14,6 +17,8 @@ export interface JobsStackProps extends StackProps {
   readonly settings: Settings;
   readonly endpoints: readonly EndpointPlan[];
   readonly bundlesFolder: string;
+  /** Where asynchronous endpoints find requests and leave answers, and what encrypts it. */
+  readonly offline: { readonly bucket: Bucket; readonly key: Key } | undefined;
 }
 
 /** Lambda's longest: ten minutes for a model that starts, and as long as a short answer takes. */
@@ -29,7 +34,7 @@ const TRIES = 3;
 
 /** What outlives a request: background responses, from a queue. A message is the name of a generation; what it says stays in the table. */
 export class JobsStack extends Stack {
-  constructor(scope: Construct, id: string, { settings, endpoints, bundlesFolder, ...props }: JobsStackProps) {
+  constructor(scope: Construct, id: string, { settings, endpoints, bundlesFolder, offline, ...props }: JobsStackProps) {
     super(scope, id, { ...props, description: 'Penstock: answers that nobody waits for' });
     const failed = new Queue(this, 'Failed', {
       queueName: failedJobsName(settings),
@@ -52,6 +57,7 @@ export class JobsStack extends Stack {
       logs,
     });
     allow(role, ['sagemaker:InvokeEndpointWithResponseStream'], endpointArns(this, endpoints, settings));
+    if (offline !== undefined) this.#allowOffline(role, queue, endpoints, offline);
     const worker = createEventFunction(this, 'Worker', {
       functionName: jobsName(settings),
       description: 'Penstock background responses',
@@ -67,6 +73,7 @@ export class JobsStack extends Stack {
         ...otherRegions(this, settings),
         PENSTOCK_TABLE: tableName(settings),
         MAX_WAIT_SECONDS: String(MAX_WAIT_SECONDS),
+        ...(offline === undefined ? {} : { PENSTOCK_OFFLINE_BUCKET: offline.bucket.bucketName, PENSTOCK_JOBS_QUEUE: queue.queueUrl }),
       },
     });
     // One that fails comes again by itself, without those that were in its batch.
@@ -76,5 +83,19 @@ export class JobsStack extends Stack {
       reportBatchItemFailures: true,
     });
     worker.addEventSource(source);
+  }
+
+  /** To ask asynchronous endpoints, to look for their answers, and to put what is not there yet back into the queue. */
+  #allowOffline(
+    role: Role,
+    queue: Queue,
+    endpoints: readonly EndpointPlan[],
+    { bucket, key }: NonNullable<JobsStackProps['offline']>,
+  ): void {
+    allow(role, ['sagemaker:InvokeEndpointAsync'], asyncEndpointArns(this, endpoints));
+    allow(role, ['s3:GetObject', 's3:PutObject', 's3:DeleteObject'], [bucket.arnForObjects('*')]);
+    allow(role, ['s3:ListBucket'], [bucket.bucketArn]); // without it a key that is not there looks forbidden
+    allow(role, ['kms:Decrypt', 'kms:GenerateDataKey'], [key.keyArn]);
+    allow(role, ['sqs:SendMessage'], [queue.queueArn]);
   }
 }

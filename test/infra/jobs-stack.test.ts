@@ -2,6 +2,7 @@ import { Match, type Template } from 'aws-cdk-lib/assertions';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { ENVIRONMENT } from '../../functions/gateway/config.ts';
 import { QUEUE_GRACE_MS } from '../../functions/gateway/generation/hand-over.ts';
+import { catalog, type ServedModel } from '../../models/catalog.ts';
 import { statementsOf, synthesise } from '../support/synthesise-stacks.ts';
 
 let jobs: Template;
@@ -66,5 +67,35 @@ describe('the jobs', () => {
     const names = Object.keys(worker?.['Properties'].Environment.Variables);
     expect(names.length).toBeGreaterThan(0);
     expect(Object.keys(ENVIRONMENT)).toEqual(expect.arrayContaining(names));
+  });
+});
+
+describe('the jobs of models with an asynchronous endpoint', () => {
+  const withAsync = (model: ServedModel) =>
+    ({ ...model, deployment: { ...model.deployment, asynchronous: { maxInstances: 1 } } }) as ServedModel; // with one setting more
+
+  it('ask it, look into its bucket alone, and put back into their queue what is not there yet', async () => {
+    const stack = await synthesise({}, catalog.map(withAsync));
+    const [worker] = Object.values(stack('jobs-eu-west-1').findResources('AWS::Lambda::Function'));
+    const { PENSTOCK_OFFLINE_BUCKET: bucket, PENSTOCK_JOBS_QUEUE: queue } = worker?.['Properties'].Environment.Variables ?? {};
+    expect(JSON.stringify(bucket)).toContain('Results');
+    expect(JSON.stringify(queue)).toContain('{"Ref":"Queue');
+    const statements = statementsOf(stack('jobs-eu-west-1'));
+    const resourcesOf = (action: string) =>
+      JSON.stringify(statements.filter(({ Action }) => [Action].flat().includes(action)).map(({ Resource }) => Resource));
+    for (const model of catalog)
+      expect(resourcesOf('sagemaker:InvokeEndpointAsync')).toContain(`endpoint/${model.endpoint.inferenceComponent}-async`);
+    for (const action of ['s3:GetObject', 's3:PutObject', 's3:DeleteObject', 's3:ListBucket'])
+      expect(resourcesOf(action)).toContain('Results');
+    expect(resourcesOf('sqs:SendMessage')).toContain('Queue');
+    // The endpoint finds what it is asked there.
+    const reads = statementsOf(stack('inference-eu-west-1')).filter(({ Action }) => [Action].flat().includes('s3:GetObject'));
+    expect(JSON.stringify(reads)).toContain('/requests/*');
+  });
+
+  it('may do none of it without one', () => {
+    const [worker] = Object.values(jobs.findResources('AWS::Lambda::Function'));
+    expect(worker?.['Properties'].Environment.Variables).not.toHaveProperty('PENSTOCK_OFFLINE_BUCKET');
+    expect(JSON.stringify(statementsOf(jobs))).not.toMatch(/"s3:|Async|SendMessage/);
   });
 });

@@ -27,11 +27,12 @@ export async function recordAwsCalls(upstreams: Readonly<Record<string, string>>
     for await (const chunk of incoming) chunks.push(chunk);
     const body = Buffer.concat(chunks);
     const service = /Credential=[^/]+\/\d+\/[^/]+\/([^/]+)\//.exec(incoming.headers.authorization ?? '')?.[1] ?? 'unsigned';
-    calls.push(...readCalls(service, incoming, body));
+    if (service !== 's3') calls.push(...readCalls(service, incoming, body));
     const upstream = new URL(upstreams[service] ?? upstreams['*'] ?? '');
     const forward = httpRequest(
       { host: upstream.hostname, port: upstream.port, method: incoming.method, path: incoming.url, headers: incoming.headers },
       (answer) => {
+        if (service === 's3') calls.push(...readObjectCalls(incoming, answer.statusCode ?? 0));
         outgoing.writeHead(answer.statusCode ?? 502, answer.headers);
         outgoing.flushHeaders();
         answer.pipe(outgoing);
@@ -72,10 +73,37 @@ function readCalls(service: string, { headers, url = '' }: IncomingMessage, body
   );
 }
 
+/**
+ * Without permission to list the bucket S3 does not say that a key is missing. Objects are encrypted by a key of KMS, which S3 asks in the caller's name:
+ * `BUCKET_KEY` stands for it. https://docs.aws.amazon.com/AmazonS3/latest/userguide/UsingKMSEncryption.html
+ */
+function readObjectCalls({ method = '', url = '' }: IncomingMessage, status: number): AwsCall[] {
+  const [, bucket = '', key = ''] = /^\/([^/?]+)\/([^?]*)/.exec(url) ?? [];
+  const object = {
+    action: `s3:${{ GET: 'GetObject', PUT: 'PutObject', DELETE: 'DeleteObject' }[method] ?? method}`,
+    resource: `${bucket}/${key}`,
+  };
+  const encryption = { GET: 'kms:Decrypt', PUT: 'kms:GenerateDataKey' }[method];
+  return [
+    object,
+    ...(status === 404 ? [{ action: 's3:ListBucket', resource: bucket }] : []),
+    ...(encryption === undefined || status === 404 ? [] : [{ action: encryption, resource: BUCKET_KEY }]),
+  ];
+}
+
+/** The resource of the key that encrypts buckets. */
+export const BUCKET_KEY = 'key/of-the-bucket';
+
+const INVOCATIONS: Readonly<Record<string, string>> = {
+  invocations: 'InvokeEndpoint',
+  'invocations-response-stream': 'InvokeEndpointWithResponseStream',
+  'async-invocations': 'InvokeEndpointAsync',
+};
+
 /** Permission is needed for the endpoint, and for the inference component when the call names one. */
 function readEndpointCalls(headers: IncomingMessage['headers'], url: string): AwsCall[] {
   const [, endpoint = '', operation = ''] = /^\/endpoints\/([^/]+)\/([a-z-]+)$/.exec(url) ?? [];
-  const action = `sagemaker:${operation === 'invocations' ? 'InvokeEndpoint' : 'InvokeEndpointWithResponseStream'}`;
+  const action = `sagemaker:${INVOCATIONS[operation] ?? operation}`;
   const component = headers['x-amzn-sagemaker-inference-component'];
   return [
     { action, resource: `endpoint/${endpoint}` },

@@ -38,6 +38,8 @@ export interface TestGatewayOptions {
   readonly alternatives?: ServedModel['alternatives'];
   /** What the model's endpoint promises of an answer that it goes on with; `identical`, as the toy model keeps it, when not given. */
   readonly continuation?: Continuation;
+  /** How the model is deployed; as the catalog says when not given. */
+  readonly deployment?: ServedModel['deployment'];
   /** Settles what dead processes held, as the server does. */
   readonly recovers?: boolean;
   /** Where background responses go, for a process that does not outlive its requests. */
@@ -58,7 +60,12 @@ export async function createGenerationServices(
   const clock = options.clock ?? { now: Date.now };
   const loaded = loadConfig({ PENSTOCK_API_KEY_HASHES: createHash('sha256').update(TEST_KEY).digest('hex') });
   const { alternatives = [], continuation = 'identical' } = options;
-  const catalog = loaded.catalog.map((served) => ({ ...served, alternatives, endpoint: { ...served.endpoint, continuation } }));
+  const catalog = loaded.catalog.map((served) => ({
+    ...served,
+    alternatives,
+    endpoint: { ...served.endpoint, continuation },
+    ...(options.deployment === undefined ? {} : { deployment: options.deployment }),
+  }));
   const config: GatewayConfig = {
     ...loaded,
     catalog,

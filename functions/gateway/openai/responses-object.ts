@@ -43,7 +43,7 @@ export function createResponseObject(
     presence_penalty: body.presence_penalty ?? 0,
     previous_response_id: body.previous_response_id ?? null,
     reasoning: { effort: body.reasoning?.effort ?? null, summary: body.reasoning?.summary ?? null },
-    service_tier: 'default',
+    service_tier: body.service_tier === 'flex' ? 'flex' : 'default',
     store: body.store ?? true,
     temperature: body.temperature ?? 1,
     text: { format: encodeFormat(body), ...(body.text?.verbosity ? { verbosity: body.text.verbosity } : {}) },

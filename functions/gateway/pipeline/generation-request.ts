@@ -33,6 +33,8 @@ export interface GenerationRequest {
   /** What the answer is constrained to, unless a tool is called. */
   readonly grammar?: Grammar;
   readonly topLogprobs?: number;
+  /** Nobody waits for it: it may be made when a machine has time. */
+  readonly isOffline?: boolean;
   /** Names the session that it belongs to: a digest, never what the caller wrote. Requests of one session go to the same target. */
   readonly sessionId?: string;
 }

@@ -28,6 +28,7 @@ import {
 } from '../openai/responses-request.ts';
 import { createResponsesStore, isRunning, type StoredResponse } from '../openai/responses-store.ts';
 import { countPrompt } from '../pipeline/count-prompt.ts';
+import { servedOffline } from '../pipeline/served-offline.ts';
 import type { Services } from '../services.ts';
 import type { WriterKind } from './answer-writer.ts';
 import { deliverAnswer } from './deliver-answer.ts';
@@ -62,10 +63,13 @@ export async function createResponse(c: RouteContext, services: Room): Promise<R
   }
   const stores = openStores(c, services);
   const prompt = await loadPrompt(body, stores, services.ids);
-  const request = readGenerationRequest(body, prompt, requestId);
+  const isOffline = isBackground && !isStream && body.service_tier === 'flex' && canBeOffline(services, body.model);
+  const request = { ...readGenerationRequest(body, prompt, requestId), ...(isOffline ? { isOffline } : {}) };
   const id = services.ids.create(RESPONSE_PREFIX);
   const created = Math.floor(services.clock.now() / 1000);
-  const { input: _input, ...rest } = body;
+  // The answer tells the tier that it was given.
+  const { input: _input, service_tier: _tier, ...others } = body;
+  const rest: ResponseBody = isOffline ? { ...others, service_tier: 'flex' } : others;
   const { input, ancestors } = prompt;
   const state = { id, created, isBackground, owner: ownerOf(c), body: rest, prompt: { input, ancestors } };
   const conversationId = conversationIdOf(body);
@@ -88,6 +92,12 @@ export async function createResponse(c: RouteContext, services: Room): Promise<R
     await stores.responses.save(describeRun({ prompt, generationId: answer.generationId }, queued));
     return isStream ? answer.stream() : await answer.background(queued);
   });
+}
+
+/** The answer may be made when a machine has time: what takes it from the queue has one for this model. */
+function canBeOffline({ jobs, models }: Room, modelId: string): boolean {
+  const model = models.get(modelId);
+  return jobs !== undefined && model !== undefined && servedOffline(model) !== undefined;
 }
 
 /** What is fixed of a response when it begins. */

@@ -36,6 +36,8 @@ const adapterComponentSchema = v.strictObject({
   adapterIdentifier: v.optional(v.pipe(v.string(), v.regex(/^[\x21-\x7e]{1,256}$/, 'must be visible ASCII'))),
 });
 
+const s3Prefix = v.pipe(v.string(), v.regex(/^s3:\/\/[a-z0-9.-]{3,63}\/([\w./-]*\/)?$/, 'must be s3://BUCKET/PREFIX/'));
+
 const variantSchema = v.strictObject({ containers, weight: v.optional(v.pipe(v.number(), v.minValue(0)), 1) });
 
 const endpointSchema = v.pipe(
@@ -46,10 +48,16 @@ const endpointSchema = v.pipe(
     inferenceComponents: v.optional(v.record(name, v.union([modelComponentSchema, adapterComponentSchema]))),
     /** Calls at once; more are answered with ThrottlingException. */
     maxConcurrentInvocations: v.optional(positive),
+    /** It answers into a bucket (InvokeEndpointAsync), and takes no other calls. */
+    asynchronous: v.optional(v.strictObject({ outputPath: s3Prefix, failurePath: s3Prefix })),
   }),
   v.check(
     (endpoint) => [endpoint.containers, endpoint.variants, endpoint.inferenceComponents].filter((part) => part !== undefined).length === 1,
     'has exactly one of `containers`, `variants` and `inferenceComponents`',
+  ),
+  v.check(
+    ({ asynchronous, inferenceComponents }) => asynchronous === undefined || inferenceComponents === undefined,
+    'an asynchronous endpoint has no inference components',
   ),
   v.check(
     (endpoint) => Object.values(endpoint.variants ?? { none: { weight: 1 } }).some((variant) => variant.weight > 0),
@@ -64,7 +72,7 @@ const endpointSchema = v.pipe(
   ),
 );
 
-const configSchema = v.strictObject({
+const settingsSchema = v.strictObject({
   region: v.pipe(v.string(), v.regex(/^[a-z0-9-]+$/, 'must be a region such as us-east-1')),
   /** The one caller there is: its signature is checked. */
   credentials: v.strictObject({
@@ -86,7 +94,19 @@ const configSchema = v.strictObject({
   maxBodyBytes: v.optional(positive, 25 * 1024 * 1024),
   /** A JSON file, see faults.ts. */
   faultPlanFile: v.optional(v.string()),
+  /** Where asynchronous endpoints find requests and leave answers: what speaks S3 and takes the same credentials. */
+  objectsUrl: v.optional(v.pipe(v.string(), v.url('must be a URL'))),
+  /** An asynchronous answer must be there within this time, the wait for a copy included. */
+  asyncSeconds: v.optional(seconds, 3600),
 });
+
+const configSchema = v.pipe(
+  settingsSchema,
+  v.check(
+    ({ endpoints, objectsUrl }) => objectsUrl !== undefined || Object.values(endpoints).every((one) => one.asynchronous === undefined),
+    'an asynchronous endpoint needs `objectsUrl`',
+  ),
+);
 
 export type RuntimeConfig = v.InferOutput<typeof configSchema>;
 /** What a config file holds: defaults left out. */

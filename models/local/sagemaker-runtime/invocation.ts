@@ -40,6 +40,9 @@ export async function answerInvocation(invocation: Invocation, response: ServerR
   const endpoint = surroundings.endpoints.get(endpointName);
   if (endpoint === undefined) throw new RuntimeError('ValidationError', `Endpoint ${endpointName} of account 000000000000 not found.`);
   const inferenceComponent = single(headers['x-amzn-sagemaker-inference-component']);
+  if (config.endpoints[endpointName]?.asynchronous !== undefined) {
+    throw new RuntimeError('ValidationError', `Endpoint ${endpointName} is asynchronous: call InvokeEndpointAsync.`);
+  }
   const route = endpoint.route({ inferenceComponent, variant: single(headers['x-amzn-sagemaker-target-variant']) }, random);
   using _admission = endpoint.admit();
 
@@ -85,7 +88,7 @@ const TIMED_OUT_MESSAGE =
   'Your invocation timed out while waiting for a response from container primary. Review the latency metrics for each container in Amazon CloudWatch, resolve the issue, and try again.';
 
 /** @throws {RuntimeError} what the fault plan or missing copies say. */
-async function failBeforeAnswer(
+export async function failBeforeAnswer(
   fault: Fault | undefined,
   route: Route,
   invocation: Invocation,
@@ -116,7 +119,7 @@ async function failBeforeAnswer(
   }
 }
 
-async function callFirstThatAnswers(
+export async function callFirstThatAnswers(
   route: Route,
   invocation: Invocation,
   { now }: Surroundings,

@@ -5,6 +5,7 @@
 import { randomUUID } from 'node:crypto';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { SentenceError } from '../sentence-error.ts';
+import { takeAsyncInvocation } from './async-invocation.ts';
 import type { RuntimeConfig } from './config.ts';
 import { Endpoint } from './endpoint.ts';
 import { FaultDealer, type FaultPlan, parseFaultPlan } from './faults.ts';
@@ -27,16 +28,14 @@ export function createRuntimeServer(config: RuntimeConfig, plan?: FaultPlan): Se
     const body = await readBody(request, config.maxBodyBytes);
     await verifySignature(request, body, config, Date.now());
     const match = /^\/endpoints\/([^/]+)\/(invocations|invocations-response-stream|async-invocations)$/.exec(path);
+    const surroundings = { config, endpoints, faults, random, now: () => performance.now() };
     if (match === null || request.method !== 'POST') throw new RuntimeError('UnknownOperationException', 'There is no such operation.');
     const [, name = '', operation] = match;
     if (operation === 'async-invocations') {
-      throw new RuntimeError(
-        'ValidationError',
-        'The local SageMaker runtime has no asynchronous invocations. Call InvokeEndpoint or InvokeEndpointWithResponseStream.',
-      );
+      return await takeAsyncInvocation({ endpointName: decode(name), headers: request.headers }, response, surroundings);
     }
     const invocation = { endpointName: decode(name), streams: operation === 'invocations-response-stream', headers: request.headers, body };
-    await answerInvocation(invocation, response, { config, endpoints, faults, random, now: () => performance.now() });
+    await answerInvocation(invocation, response, surroundings);
   }
 
   async function administer(request: IncomingMessage, response: ServerResponse): Promise<void> {

@@ -26,11 +26,13 @@ beforeAll(async () => {
   const containers = [container.url];
   runtime = await startTestRuntime({
     maxBodyBytes: 4096,
+    objectsUrl: 'http://127.0.0.1:1', // what is answered into a bucket is for the test of its driver
     endpoints: {
       gpt: { containers },
       pair: { containers: [container.url, second.url] },
       lame: { containers: ['http://127.0.0.1:1', container.url] },
       gone: { containers: ['http://127.0.0.1:1'] },
+      later: { containers, asynchronous: { outputPath: 's3://bucket/answers/', failurePath: 's3://bucket/failures/' } },
       narrow: { containers, maxConcurrentInvocations: 1 },
       split: { variants: { blue: { containers }, green: { containers: [second.url], weight: 0 } } },
       parts: {
@@ -149,9 +151,13 @@ describe('InvokeEndpoint', () => {
     });
   });
 
-  it('has no asynchronous sister', async () => {
-    const call = client.send(new InvokeEndpointAsyncCommand({ EndpointName: 'gpt', InputLocation: 's3://bucket/key' }));
-    await expect(call).rejects.toMatchObject({ name: 'ValidationError', message: expect.stringContaining('no asynchronous invocations') });
+  it('is not for asynchronous endpoints, nor InvokeEndpointAsync for others', async () => {
+    await expect(whole({ EndpointName: 'later' })).rejects.toMatchObject({ name: 'ValidationError' });
+    const ask = (EndpointName: string, InputLocation = 's3://bucket/key') =>
+      client.send(new InvokeEndpointAsyncCommand({ EndpointName, InputLocation }));
+    for (const call of [ask('gpt'), ask('nobody'), ask('later', 'https://bucket/key')]) {
+      await expect(call).rejects.toMatchObject({ name: 'ValidationError' });
+    }
   });
 });
 
