@@ -2,10 +2,11 @@ import { type App, Validations } from 'aws-cdk-lib';
 import { AwsSolutionsChecks } from 'cdk-nag';
 import type { ServedModel } from '../models/catalog.ts';
 import { acknowledgeFindings } from './acknowledged-findings.ts';
-import { profileOf, type Settings } from './config.ts';
-import { EDGE_REGION, gatewayStackName } from './names.ts';
+import { canaryMinutesOf, profileOf, type Settings } from './config.ts';
+import { EDGE_REGION, edgeStackName, gatewayStackName } from './names.ts';
 import { planEndpoints } from './plan-endpoints.ts';
 import { projectPath } from './project-path.ts';
+import { CanaryStack } from './stacks/canary-stack.ts';
 import { DataStack } from './stacks/data-stack.ts';
 import { EdgeStack } from './stacks/edge-stack.ts';
 import { GatewayStack } from './stacks/gateway-stack.ts';
@@ -33,7 +34,7 @@ export function buildApp(
   const [home = ''] = regions;
 
   const data = new DataStack(app, `${name}-data`, { ...place(home), settings });
-  const edge = new EdgeStack(app, `${name}-edge`, { ...place(EDGE_REGION), settings });
+  const edge = new EdgeStack(app, edgeStackName(settings), { ...place(EDGE_REGION), settings });
   edge.addStackDependency(data);
   for (const region of regions) {
     const weights = new WeightsStack(app, `${name}-weights-${region}`, place(region));
@@ -54,6 +55,11 @@ export function buildApp(
     gateway.addStackDependency(jobs);
     operations.addStackDependency(gateway);
     edge.addStackDependency(gateway);
+    if (canaryMinutesOf(settings) === 0) continue;
+    const { topic } = operations;
+    const canary = new CanaryStack(app, `${name}-canary-${region}`, { ...place(region), settings, endpoints, bundlesFolder, topic });
+    canary.addStackDependency(edge);
+    canary.addStackDependency(operations);
   }
 
   Validations.of(app).addPlugins(new AwsSolutionsChecks(app));

@@ -35,6 +35,16 @@ const setting = {
   instanceType: v.optional(v.string('must be an instance type such as ml.g5.xlarge')),
   /** Pins the containers' images (`npm run penstock -- doctor` tells the digests); without it AWS may renew what their tags stand for. */
   containerDigests: v.optional(v.strictObject({ vllm: v.optional(digest), lmi: v.optional(digest) })),
+  /** In place of the profile's: so often a canary makes a generation of each model, 0 for never. Oftener than models go to sleep. */
+  canaryMinutes: v.optional(
+    v.pipe(
+      v.union([v.number(), v.pipe(v.string(), v.regex(/^\d+$/, 'must be a number of minutes'))], 'must be a number of minutes'),
+      v.transform(Number),
+      v.integer('must be a whole number of minutes'),
+      v.minValue(0, 'must be at least 0'),
+      v.maxValue(15, 'must be at most 15'),
+    ),
+  ),
   /** Who is told of alarms and of the budget. */
   alarmEmail: v.optional(v.pipe(v.string(), v.email('must be an e-mail address'))),
   /** In US dollars: at 80 % and 100 % of it, and when a forecast passes it, `alarmEmail` is told. */
@@ -53,6 +63,11 @@ export type Settings = Readonly<v.InferOutput<typeof settingsSchema>>;
 
 export function profileOf(settings: Settings): Profile {
   return PROFILES[settings.profile];
+}
+
+/** How often the canary makes a generation of each model; 0 for never. */
+export function canaryMinutesOf(settings: Settings): number {
+  return settings.canaryMinutes ?? profileOf(settings).canaryMinutes;
 }
 
 /**

@@ -30,6 +30,11 @@ export function componentNames({ components }: EndpointPlan): readonly string[] 
   return components.flatMap(({ name, adapters }) => [name, ...adapters.map((adapter) => adapter.name)]);
 }
 
+/** The models that an endpoint serves, adapters included. */
+export function modelsOf({ components }: EndpointPlan): readonly ServedModel[] {
+  return components.flatMap(({ model, adapters }) => [model, ...adapters.map((adapter) => adapter.model)]);
+}
+
 /** The machines that an endpoint may run on, the best first. */
 export function instanceTypesOf({ instanceType, fallbackInstanceTypes }: EndpointPlan): readonly string[] {
   return [instanceType, ...fallbackInstanceTypes];

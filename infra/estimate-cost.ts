@@ -1,5 +1,5 @@
-import { profileOf, type Settings } from './config.ts';
-import type { EndpointPlan } from './endpoint-plan.ts';
+import { canaryMinutesOf, profileOf, type Settings } from './config.ts';
+import { type EndpointPlan, modelsOf } from './endpoint-plan.ts';
 import { WHOLE_CPU_MB } from './function-memory.ts';
 import { EDGE_REGION } from './names.ts';
 
@@ -19,6 +19,7 @@ const PRICES = {
   secretMonth: { dollars: 0.4, source: 'https://aws.amazon.com/secrets-manager/pricing/' },
   keyMonth: { dollars: 1, source: 'https://aws.amazon.com/kms/pricing/' },
   alarmMonth: { dollars: 0.1, source: 'https://aws.amazon.com/cloudwatch/pricing/' },
+  metricMonth: { dollars: 0.3, source: 'https://aws.amazon.com/cloudwatch/pricing/' },
   compositeAlarmMonth: { dollars: 0.5, source: 'https://aws.amazon.com/cloudwatch/pricing/' },
   provisionedGbSecond: { dollars: 0.000_003_333_4, source: 'https://aws.amazon.com/lambda/pricing/' },
   /** A web ACL and three rules. */
@@ -31,6 +32,8 @@ const GATEWAY_GB = WHOLE_CPU_MB / 1024;
 /** Of ours and those that target tracking makes. `test/infra/doctor.test.ts` counts them in the templates. */
 const ALARMS_PER_REGION = 14;
 const COMPOSITE_ALARMS_PER_REGION = 2;
+/** Of each model. */
+const CANARY_METRICS = 3;
 
 export interface CostLine {
   readonly what: string;
@@ -49,14 +52,18 @@ export async function estimateIdleCost(
   hourlyPrice: (region: string, instanceType: string) => Promise<number | undefined>,
 ): Promise<readonly CostLine[]> {
   const { provisionedConcurrency, firewall, probe, signingKey } = profileOf(settings);
+  const canary = canaryMinutesOf(settings) > 0;
+  const probed = canary ? endpoints.flatMap(modelsOf).length * settings.regions.length : 0;
   const regions = settings.regions.length;
   const instances: CostLine[] = [];
   for (const region of settings.regions) {
     for (const { name, instanceType, components } of endpoints) {
-      const least = components.reduce((sum, { deployment }) => sum + deployment.copies.min, 0);
+      const copies = (fewest: number) => components.reduce((sum, { deployment }) => sum + Math.max(deployment.copies.min, fewest), 0);
+      const least = copies(canary ? 1 : 0); // it calls oftener than a copy goes to sleep
+      const awake = least > copies(0) ? `, ${least - copies(0)} kept awake by the canary` : '';
       const price = least === 0 ? 0 : await hourlyPrice(region, instanceType);
       instances.push({
-        what: `${name} in ${region}: ${least} of ${instanceType}`,
+        what: `${name} in ${region}: ${least} of ${instanceType}${awake}`,
         dollars: price === undefined ? undefined : price * least * HOURS,
         source: PRICE_LIST,
       });
@@ -75,6 +82,13 @@ export async function estimateIdleCost(
       ? []
       : [fixed(`${provisionedConcurrency} warm gateways in each region`, warmSeconds, PRICES.provisionedGbSecond)]),
     ...(firewall ? [fixed('firewall', 1, PRICES.firewallMonth)] : []),
+    ...(canary
+      ? [
+          fixed('secrets of the canary', regions, PRICES.secretMonth),
+          fixed('alarms of the canary', probed, PRICES.alarmMonth),
+          fixed('metrics of the canary', CANARY_METRICS * probed, PRICES.metricMonth),
+        ]
+      : []),
     ...(probe ? [fixed('probe', 1, PRICES.probeMonth)] : []),
   ];
 }

@@ -2,3 +2,5 @@
 
 /** Lambda gives a function with so much memory one whole CPU. */
 export const WHOLE_CPU_MB = 1769;
+/** The canary waits for the network and does little else. */
+export const CANARY_MB = 256;

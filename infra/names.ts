@@ -16,6 +16,15 @@ export function firstApiKeyName({ name }: Settings): string {
   return `${name}/first-api-key`;
 }
 
+export function canaryName({ name }: Settings): string {
+  return `${name}-canary`;
+}
+
+/** Where the canary's metrics are in CloudWatch. */
+export function metricsNamespace({ name }: Settings): string {
+  return `Penstock/${name}`;
+}
+
 export function gatewayName({ name }: Settings): string {
   return `${name}-gateway`;
 }
@@ -36,6 +45,13 @@ export const LIVE = 'live';
 export function gatewayStackName({ name }: Settings, region: string): string {
   return `${name}-gateway-${region}`;
 }
+
+export function edgeStackName({ name }: Settings): string {
+  return `${name}-edge`;
+}
+
+/** The output of the edge stack that holds the public address with `/v1`. */
+export const BASE_URL_OUTPUT = 'BaseUrl';
 
 /** The output of a gateway stack that holds its address, without scheme and slash. */
 export const GATEWAY_DOMAIN_OUTPUT = 'Domain';

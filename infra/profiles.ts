@@ -5,7 +5,7 @@ export interface Profile {
   /** Environments of the gateway that are always warm. */
   readonly provisionedConcurrency: number;
   /** New code takes a tenth of the calls for five minutes, and goes back by itself when an alarm rises. */
-  readonly canary: boolean;
+  readonly gradualDeployment: boolean;
   /** AWS WAF in front. */
   readonly firewall: boolean;
   /** The table can be deleted only after this was switched off. */
@@ -15,27 +15,31 @@ export interface Profile {
   readonly signingKey: boolean;
   /** The public address is called from several continents every 30 seconds. */
   readonly probe: boolean;
+  /** So often a canary makes a generation at the public address, in minutes; 0 for never. It keeps every model awake. */
+  readonly canaryMinutes: number;
 }
 
 export const PROFILES = {
   demo: {
     leastCopies: 0,
     provisionedConcurrency: 0,
-    canary: false,
+    gradualDeployment: false,
     firewall: false,
     deletionProtection: false,
     logRetentionDays: 7,
     signingKey: false,
     probe: false,
+    canaryMinutes: 0,
   },
   production: {
     leastCopies: 1,
     provisionedConcurrency: 2,
-    canary: true,
+    gradualDeployment: true,
     firewall: true,
     deletionProtection: true,
     logRetentionDays: 90,
     signingKey: true,
     probe: true,
+    canaryMinutes: 5,
   },
 } as const satisfies Record<string, Profile>;

@@ -3,7 +3,7 @@ import { PolicyStatement, Role, ServicePrincipal } from 'aws-cdk-lib/aws-iam';
 import type { LogGroup } from 'aws-cdk-lib/aws-logs';
 import { asyncEndpointName } from '../../models/catalog.ts';
 import type { Settings } from '../config.ts';
-import type { EndpointPlan } from '../endpoint-plan.ts';
+import { type EndpointPlan, modelsOf } from '../endpoint-plan.ts';
 
 /**
  * The role of a function that generates: its log and its table, and what it adds. `test/infra/least-privilege.test.ts` compares it with the calls
@@ -13,14 +13,23 @@ export function createPipelineRole(
   stack: Stack,
   what: { readonly description: string; readonly tableName: string; readonly logs: LogGroup },
 ): Role {
-  const role = new Role(stack, 'Role', { description: what.description, assumedBy: new ServicePrincipal('lambda.amazonaws.com') });
+  const role = createFunctionRole(stack, what.description);
   allow(
     role,
     ['GetItem', 'PutItem', 'UpdateItem', 'DeleteItem', 'Query'].map((action) => `dynamodb:${action}`),
     [stack.formatArn({ service: 'dynamodb', resource: 'table', resourceName: what.tableName })],
   );
-  allow(role, ['logs:CreateLogStream', 'logs:PutLogEvents'], [`${what.logs.logGroupArn}:*`]);
+  allowLog(role, what.logs);
   return role;
+}
+
+/** A role that may nothing yet. */
+export function createFunctionRole(stack: Stack, description: string): Role {
+  return new Role(stack, 'Role', { description, assumedBy: new ServicePrincipal('lambda.amazonaws.com') });
+}
+
+export function allowLog(role: Role, logs: LogGroup): void {
+  allow(role, ['logs:CreateLogStream', 'logs:PutLogEvents'], [`${logs.logGroupArn}:*`]);
 }
 
 export function allow(role: Role, actions: readonly string[], resources: readonly string[]): void {
@@ -29,9 +38,7 @@ export function allow(role: Role, actions: readonly string[], resources: readonl
 
 /** Exactly the endpoints and components that the catalog routes to: those of all regions, which stand in for each other. */
 export function endpointArns(stack: Stack, endpoints: readonly EndpointPlan[], { regions }: Settings): string[] {
-  const components = endpoints.flatMap((plan) => plan.components);
-  const models = components.flatMap(({ model, adapters }) => [model, ...adapters.map((adapter) => adapter.model)]);
-  const targets = models.flatMap(({ endpoint, alternatives = [] }) => [endpoint, ...alternatives]);
+  const targets = endpoints.flatMap(modelsOf).flatMap(({ endpoint, alternatives = [] }) => [endpoint, ...alternatives]);
   const arns = targets.flatMap(({ name, inferenceComponent, region: only }) =>
     (only === undefined ? regions : [only]).flatMap((region) => {
       const arn = (resource: string, resourceName: string) => stack.formatArn({ service: 'sagemaker', region, resource, resourceName });

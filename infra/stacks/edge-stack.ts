@@ -1,4 +1,4 @@
-import { CfnOutput, type CfnResource, Duration, SecretValue, Stack, type StackProps, Token } from 'aws-cdk-lib';
+import { CfnOutput, type CfnResource, Duration, SecretValue, Stack, type StackProps } from 'aws-cdk-lib';
 import { Certificate } from 'aws-cdk-lib/aws-certificatemanager';
 import {
   AllowedMethods,
@@ -23,9 +23,10 @@ import type { Construct } from 'constructs';
 import { profileOf, type Settings } from '../config.ts';
 import { createAlarmTopic } from '../constructs/alarm-topic.ts';
 import { createFirewall } from '../constructs/firewall.ts';
+import { stackOutput } from '../constructs/stack-output.ts';
 import { chooseRegionCode } from '../edge/choose-region.ts';
 import { tellHostCode } from '../edge/tell-host.ts';
-import { firstApiKeyName, GATEWAY_DOMAIN_OUTPUT, gatewayStackName, originSecretName } from '../names.ts';
+import { BASE_URL_OUTPUT, firstApiKeyName, GATEWAY_DOMAIN_OUTPUT, gatewayStackName, originSecretName } from '../names.ts';
 
 export interface EdgeStackProps extends StackProps {
   readonly settings: Settings;
@@ -67,7 +68,7 @@ export class EdgeStack extends Stack {
     });
     const host = domain?.name ?? distribution.distributionDomainName;
     if (probe) this.#probe(host, settings);
-    new CfnOutput(this, 'BaseUrl', { value: `https://${host}/v1`, description: 'baseURL of an OpenAI client' });
+    new CfnOutput(this, BASE_URL_OUTPUT, { value: `https://${host}/v1`, description: 'baseURL of an OpenAI client' });
     new CfnOutput(this, 'CdnName', { value: distribution.distributionDomainName, description: 'Target of the public name in your DNS' });
     new CfnOutput(this, 'FirstApiKey', {
       value: firstApiKeyName(settings),
@@ -130,8 +131,6 @@ export class EdgeStack extends Stack {
   }
 }
 
-/** Read from the other stack's output when this one is deployed, in whichever region that stack is. */
 function gatewayDomain(settings: Settings, region: string): string {
-  const output = { StackName: gatewayStackName(settings, region), Region: region, OutputName: GATEWAY_DOMAIN_OUTPUT };
-  return Token.asString({ 'Fn::GetStackOutput': output });
+  return stackOutput(gatewayStackName(settings, region), region, GATEWAY_DOMAIN_OUTPUT);
 }

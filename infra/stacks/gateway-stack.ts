@@ -68,7 +68,7 @@ export class GatewayStack extends Stack {
 
   /** @returns the domain of its address: public, because OpenAI's SDKs cannot sign; the function checks the CDN's secret and the caller's key. */
   #createEventFunction({ settings, role, logs, environment, bundlesFolder }: GatewayParts): string {
-    const { provisionedConcurrency, canary } = profileOf(settings);
+    const { provisionedConcurrency, gradualDeployment } = profileOf(settings);
     const gateway = createEventFunction(this, 'Gateway', {
       functionName: gatewayName(settings),
       description: 'Penstock gateway',
@@ -83,7 +83,7 @@ export class GatewayStack extends Stack {
     });
     const live = gateway.addAlias(LIVE, provisionedConcurrency === 0 ? {} : { provisionedConcurrentExecutions: provisionedConcurrency });
     const { url } = live.addFunctionUrl({ authType: FunctionUrlAuthType.NONE, invokeMode: InvokeMode.RESPONSE_STREAM });
-    if (canary) this.#deployByCanary(live);
+    if (gradualDeployment) this.#deployByCanary(live);
     return Fn.select(2, Fn.split('/', url));
   }
 

@@ -15,9 +15,10 @@ import {
 import { SnsAction } from 'aws-cdk-lib/aws-cloudwatch-actions';
 import type { Topic } from 'aws-cdk-lib/aws-sns';
 import type { Construct } from 'constructs';
-import type { Settings } from '../config.ts';
+import { canaryMinutesOf, type Settings } from '../config.ts';
 import { createAlarmTopic } from '../constructs/alarm-topic.ts';
-import type { EndpointPlan } from '../endpoint-plan.ts';
+import { type CanaryMetricName, canaryMetric } from '../constructs/canary-metric.ts';
+import { type EndpointPlan, modelsOf } from '../endpoint-plan.ts';
 import { failedJobsName, gatewayName, jobsName, LIVE, tableName } from '../names.ts';
 
 export interface OperationsStackProps extends StackProps {
@@ -39,14 +40,15 @@ const BURNS = [
 
 /** What whoever is on call looks at in one region, and what calls them. */
 export class OperationsStack extends Stack {
-  readonly #topic: Topic;
+  /** Tells whoever is on call in this region. */
+  readonly topic: Topic;
   readonly #props: OperationsStackProps;
 
   constructor(scope: Construct, id: string, props: OperationsStackProps) {
     const { settings, endpoints: _, ...stackProps } = props;
     super(scope, id, { ...stackProps, description: 'Penstock: dashboard, alarms and budget' });
     this.#props = props;
-    this.#topic = createAlarmTopic(this, settings);
+    this.topic = createAlarmTopic(this, settings);
     this.#alarmOnBurns();
     this.#alarmOnDependencies();
     this.#alarmOnJobs();
@@ -85,7 +87,7 @@ export class OperationsStack extends Stack {
       new CompositeAlarm(this, name, {
         alarmDescription: `Errors use up the budget of ${OBJECTIVE * 100} % at ${rate} times the pace. Runbook: docs/operations.md#${name.toLowerCase()}`,
         alarmRule: AlarmRule.allOf(sustained, current),
-      }).addAlarmAction(new SnsAction(this.#topic));
+      }).addAlarmAction(new SnsAction(this.topic));
     }
   }
 
@@ -138,7 +140,7 @@ export class OperationsStack extends Stack {
       threshold,
       evaluationPeriods,
       treatMissingData: TreatMissingData.NOT_BREACHING,
-    }).addAlarmAction(new SnsAction(this.#topic));
+    }).addAlarmAction(new SnsAction(this.topic));
   }
 
   #createDashboard(): void {
@@ -157,6 +159,9 @@ export class OperationsStack extends Stack {
             }),
         ),
       );
+    const { settings, endpoints } = this.#props;
+    const canary = (name: CanaryMetricName) =>
+      endpoints.flatMap(modelsOf).map(({ id }) => canaryMetric(settings, name, id).with({ label: id }));
     const graph = (title: string, left: IMetric[]) => new GraphWidget({ title, left, width: 8 });
     new Dashboard(this, 'Dashboard', {
       widgets: [
@@ -173,6 +178,15 @@ export class OperationsStack extends Stack {
           graph('Calls that found no copy', model('NoCapacityInvocationFailures', Stats.SUM)),
           graph('Time in the model (p90, microseconds)', model('ModelLatency', Stats.p(90))),
         ],
+        ...(canaryMinutesOf(settings) === 0
+          ? []
+          : [
+              [
+                graph('Canary: good generations', canary('CanarySuccess')),
+                graph('Canary: time to the first token (ms)', canary('CanaryTimeToFirstToken')),
+                graph('Canary: tokens per second', canary('CanaryTokensPerSecond')),
+              ],
+            ]),
       ],
     });
   }

@@ -15,6 +15,11 @@ describe('settings', () => {
     });
   });
 
+  it('take a number from the command line too, where it is a text', () => {
+    expect(load(good, { canaryMinutes: '10' }).canaryMinutes).toBe(10);
+    expect(load({ ...good, canaryMinutes: 0 }).canaryMinutes).toBe(0);
+  });
+
   it.each([
     ['no settings', undefined, /must hold the settings/],
     ['a number as account', { ...good, account: 111111111111 }, /account must be the 12 digits/],
@@ -24,6 +29,8 @@ describe('settings', () => {
     ['a zone', { ...good, regions: ['eu-west-1a'] }, /regions\.0 must be a region/],
     ['a region twice', { ...good, regions: ['eu-west-1', 'eu-west-1'] }, /regions must not name a region twice/],
     ['a misspelt setting', { ...good, regoins: [] }, /regoins is no setting/],
+    ['a canary that comes too seldom', { ...good, canaryMinutes: 30 }, /canaryMinutes must be at most 15/],
+    ['a canary that is no number', { ...good, canaryMinutes: 'often' }, /canaryMinutes must be a number of minutes/],
     ['a tag as digest', { ...good, containerDigests: { vllm: 'latest' } }, /containerDigests\.vllm must be sha256:/],
   ])('refuse %s in one sentence', (_, settings, sentence) => {
     expect(() => load(settings)).toThrow(sentence);

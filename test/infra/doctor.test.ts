@@ -120,9 +120,14 @@ describe('the estimate', () => {
 
   it('has the GPUs that always run', async () => {
     expect(await total({ profile: 'production' }, 1)).toBeCloseTo(
-      1.5 * 730 + 3 * 0.4 + 2 * 1 + 14 * 0.1 + 2 * 0.5 + 2 * (1769 / 1024) * 0.0000033334 * 3600 * 730 + 8 + 2.75,
+      1.5 * 730 + 3 * 0.4 + 2 * 1 + 14 * 0.1 + 2 * 0.5 + 2 * (1769 / 1024) * 0.0000033334 * 3600 * 730 + 8 + 2.75 + (0.4 + 0.1 + 3 * 0.3),
       6,
     );
+  });
+
+  it('has what the canary needs: a key, an alarm, its metrics, and a GPU that it keeps awake', async () => {
+    expect((await total({ canaryMinutes: 15 }, 0)) - (await total({}, 0))).toBeCloseTo(1.5 * 730 + 0.4 + 0.1 + 3 * 0.3, 6);
+    expect((await total({ profile: 'production' }, 1)) - (await total({ profile: 'production', canaryMinutes: 0 }, 1))).toBeCloseTo(1.4, 6);
   });
 
   it('has as many alarms as the stacks of a region, and those that target tracking makes', async () => {
@@ -137,7 +142,10 @@ describe('the estimate', () => {
     });
     const lines = await estimateIdleCost(settings, endpoints, async () => 1);
     const dollars = (what: string) => lines.find((line) => line.what === what)?.dollars ?? Number.NaN;
+    const canary = Object.keys(stacks('canary-eu-west-1').findResources('AWS::CloudWatch::Alarm')).length;
     expect(dollars('alarms') / 0.1).toBeCloseTo(count('AWS::CloudWatch::Alarm') + 2 * Object.keys(tracking).length);
+    const withCanary = await estimateIdleCost({ ...settings, canaryMinutes: 5 }, endpoints, async () => 1);
+    expect((withCanary.find(({ what }) => what === 'alarms of the canary')?.dollars ?? Number.NaN) / 0.1).toBeCloseTo(canary);
     expect(dollars('composite alarms') / 0.5).toBeCloseTo(count('AWS::CloudWatch::CompositeAlarm'));
   });
 

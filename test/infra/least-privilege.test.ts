@@ -23,6 +23,7 @@ import { type RunningFunction, runLambdaFunction } from '../support/run-lambda-f
 import { startTestRuntime, TEST_CREDENTIALS, TEST_REGION, type TestRuntime } from '../support/sagemaker-runtime.ts';
 import { replay, type ScriptedContainer, startScriptedContainer } from '../support/scripted-container.ts';
 import { createTestQueue, type TestQueue } from '../support/sqs.ts';
+import { startTestCdn } from '../support/test-cdn.ts';
 import { loadRecording, recordedChoices } from '../support/vllm-recordings.ts';
 
 /**
@@ -51,6 +52,8 @@ let gateway: Deployed;
 let web: Deployed;
 let jobs: RunningFunction;
 let jobsRole: Deployed;
+let canaryRole: Deployed;
+let canarySecretArn: string;
 
 /** The calls that a function of the stacks makes, and those that its role allows. */
 interface Deployed {
@@ -60,7 +63,8 @@ interface Deployed {
 
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'penstock-least-privilege-'));
-  for (const name of ['event-function', 'web-function', 'jobs-function'] as const) await bundleFunction(name, join(folder, name));
+  for (const name of ['event-function', 'web-function', 'jobs-function', 'canary-function'] as const)
+    await bundleFunction(name, join(folder, name));
   await mkdir(join(folder, 'encodings-layer'));
   const [app, webApp] = [await build('event'), await build('web')];
   [moto, container] = await Promise.all([startMoto(), startScriptedContainer()]);
@@ -69,6 +73,8 @@ beforeAll(async () => {
   const secrets = new SecretsManagerClient(moto.client);
   await secrets.send(new CreateSecretCommand({ Name: 'penstock/origin', SecretString: ORIGIN_SECRET }));
   await secrets.send(new CreateSecretCommand({ Name: 'penstock/first-api-key', SecretString: KEY }));
+  const { ARN = '' } = await secrets.send(new CreateSecretCommand({ Name: 'canary', SecretString: KEY }));
+  canarySecretArn = ARN;
   const kms = createAwsJsonClient({ name: 'kms', target: 'TrentService', version: '1.1' }, moto.client);
   const { KeyMetadata } = await kms.call<{ KeyMetadata: { Arn: string } }>('CreateKey', {
     KeySpec: 'ECC_NIST_P256',
@@ -99,13 +105,22 @@ beforeAll(async () => {
   };
   await callEverything();
   await makeBackgroundResponses();
+
+  await using cdn = await startTestCdn(url, { 'x-penstock-origin': ORIGIN_SECRET });
+  const canary = await deploy(app, 'canary');
+  canaryRole = canary;
+  const bird = await runLambdaFunction(join(folder, 'canary-function'), { ...canary.environment, CANARY_BASE_URL: `${cdn.url}/v1` });
+  functions.push(bird);
+  container.play(replay(loadRecording('stream-length')));
+  expect((await bird.api.invoke({}).end()).result).toEqual({ failed: [] });
 });
 
 afterAll(async () => {
   for (const running of functions) await running.stop();
   webProcess?.kill('SIGKILL');
   moto?.stop();
-  for (const each of [gateway?.recorder, web?.recorder, jobsRole?.recorder, runtime, container]) await each?.[Symbol.asyncDispose]();
+  for (const each of [gateway?.recorder, web?.recorder, jobsRole?.recorder, canaryRole?.recorder, runtime, container])
+    await each?.[Symbol.asyncDispose]();
   await rm(folder, { recursive: true, force: true });
 });
 
@@ -126,10 +141,10 @@ async function build(kind: 'event' | 'web'): Promise<App> {
 async function deploy(app: App, stack: string): Promise<Deployed & { readonly environment: Record<string, string> }> {
   const template = Template.fromStack(app.node.findChild(`penstock-${stack}-${TEST_REGION}`) as Stack); // the only child of this name
   const [policy] = Object.values(template.findResources('AWS::IAM::Policy'));
-  const all: PolicyStatement[] = withSigningKey(policy?.['Properties']?.PolicyDocument.Statement ?? []);
+  const all: PolicyStatement[] = withArns(policy?.['Properties']?.PolicyDocument.Statement ?? []);
   // With this role Lambda itself writes the function's log, and takes messages from its queue.
   const statements = all.filter(({ Action }) => !/logs:|sqs:ReceiveMessage/.test(String(Action)));
-  const variables: Record<string, unknown> = withSigningKey(variablesOf(template));
+  const variables: Record<string, unknown> = withArns(variablesOf(template));
   const recorder = await recordAwsCalls({ sagemaker: runtime.url, '*': String(moto.client.endpoint) });
   const environment = {
     ...Object.fromEntries(Object.entries(variables).map(([name, value]) => [name, textOf(value)])),
@@ -163,15 +178,21 @@ function variablesOf(template: Template): Record<string, unknown> {
   return event?.['Properties'].Environment.Variables ?? web?.['Properties'].ServiceConfig.EnvironmentVariables;
 }
 
-/** The template's own key is in AWS alone: moto's stands in for it. */
-function withSigningKey<Part extends object>(part: Part): Part {
-  return JSON.parse(JSON.stringify(part).replaceAll(/\{"Fn::GetAtt":\["SigningKey\w*","Arn"\]\}/g, JSON.stringify(signingKeyArn)));
+/** The template's own key and secret are in AWS alone: moto's stand in for them. */
+function withArns<Part extends object>(part: Part): Part {
+  return JSON.parse(
+    JSON.stringify(part)
+      .replaceAll(/\{"Fn::GetAtt":\["SigningKey\w*","Arn"\]\}/g, JSON.stringify(signingKeyArn))
+      .replaceAll(/\{"Ref":"ApiKey\w*"\}/g, JSON.stringify(canarySecretArn)),
+  );
 }
 
 /** Texts of the template refer to the partition and the domain of AWS alone; the account is moto's. */
 function textOf(value: unknown): string {
   if (typeof value === 'string') return value;
-  const parts = (value as { 'Fn::Join': [string, unknown[]] })['Fn::Join'][1]; // CloudFormation's own form
+  const { 'Fn::Join': join } = value as { 'Fn::Join'?: [string, unknown[]] }; // CloudFormation's own form
+  if (join === undefined) return ''; // another stack's output, which whoever starts the function gives
+  const [, parts] = join;
   const known = (part: unknown) => (JSON.stringify(part).includes('URLSuffix') ? 'amazonaws.com' : 'aws');
   return parts
     .map((part) => (typeof part === 'string' ? part : known(part)))
@@ -241,6 +262,7 @@ describe.each([
   ['gateway', () => gateway],
   ['gateway as a web function', () => web],
   ['jobs', () => jobsRole],
+  ['canary', () => canaryRole],
 ])('the role of the %s', (_, deployed) => {
   it('allows each call that the function makes, and nothing else', () => {
     const { recorder, statements } = deployed();

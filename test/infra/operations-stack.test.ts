@@ -58,7 +58,7 @@ describe('every alarm', () => {
     const batches = { ...model, deployment: { ...model?.deployment, asynchronous: { maxInstances: 1 } } } as ServedModel; // ours, with one more
     const all = await synthesise({ alarmEmail: 'ops@example.com' }, [batches]);
     const kinds = ['inference', 'jobs', 'gateway', 'operations'].map((kind) => `${kind}-eu-west-1`);
-    templates = [...kinds.map(all), ...[...kinds, 'edge', 'data', 'weights-eu-west-1'].map(production)];
+    templates = [...kinds.map(all), ...[...kinds, 'canary-eu-west-1', 'edge', 'data', 'weights-eu-west-1'].map(production)];
   });
 
   it('calls somebody, starts something, takes a deployment back, or is part of one that does', () => {

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { projectPath } from '../../infra/project-path.ts';
+import { REGIONS } from '../support/synthesise-stacks.ts';
 
 const run = promisify(execFile);
 let out: string;
@@ -22,16 +23,15 @@ const synth = (...options: string[]) =>
   });
 
 it('`npm run synth` makes every stack', async () => {
-  await synth('-c', 'profile=production', '-c', 'regions=eu-west-1,us-west-2');
+  await synth('-c', 'profile=production', '-c', `regions=${REGIONS.join(',')}`);
   const templates = (await readdir(out))
     .filter((name) => name.endsWith('.template.json'))
     .map((name) => name.replace('.template.json', ''));
   expect(templates.sort()).toEqual([
+    ...REGIONS.map((region) => `penstock-canary-${region}`),
     'penstock-data',
     'penstock-edge',
-    ...['gateway', 'inference', 'jobs', 'operations', 'weights'].flatMap((kind) =>
-      ['eu-west-1', 'us-west-2'].map((region) => `penstock-${kind}-${region}`),
-    ),
+    ...['gateway', 'inference', 'jobs', 'operations', 'weights'].flatMap((kind) => REGIONS.map((region) => `penstock-${kind}-${region}`)),
   ]);
 });
 

@@ -199,7 +199,7 @@ Resources by stack. Written by \`test/infra/topology.test.ts\`, which fails when
 ${inventory(demo, ['data', 'weights-eu-west-1', 'inference-eu-west-1', 'jobs-eu-west-1', 'gateway-eu-west-1', 'operations-eu-west-1', 'edge'])}
 ## Profile production, the first of two regions
 
-${inventory(production, ['data', 'weights-eu-west-1', 'inference-eu-west-1', 'jobs-eu-west-1', 'gateway-eu-west-1', 'operations-eu-west-1', 'edge'])}`;
+${inventory(production, ['data', 'weights-eu-west-1', 'inference-eu-west-1', 'jobs-eu-west-1', 'gateway-eu-west-1', 'operations-eu-west-1', 'edge', 'canary-eu-west-1'])}`;
     await expect(page).toMatchFileSnapshot(projectPath('docs/inventory.md'));
   });
 });
@@ -217,7 +217,7 @@ function inventory(stacks: (stack: string) => Template, names: readonly string[]
 describe('a second deployment', () => {
   it('has nothing to do: the same settings and catalog give the same templates', async () => {
     const again = await synthesiseProduction();
-    const kinds = ['weights', 'inference', 'jobs', 'gateway', 'operations'];
+    const kinds = ['weights', 'inference', 'jobs', 'gateway', 'operations', 'canary'];
     for (const stack of ['data', 'edge', ...kinds.flatMap((kind) => REGIONS.map((region) => `${kind}-${region}`))])
       expect(again(stack).toJSON(), stack).toEqual(production(stack).toJSON());
   });

@@ -44,7 +44,7 @@ let made: string | undefined;
 function placeholders(): string {
   if (made !== undefined) return made;
   const folder = mkdtempSync(join(tmpdir(), 'penstock-functions-'));
-  for (const name of ['event-function', 'web-function', 'jobs-function', 'encodings-layer']) {
+  for (const name of ['event-function', 'web-function', 'jobs-function', 'canary-function', 'encodings-layer']) {
     mkdirSync(join(folder, name));
     writeFileSync(join(folder, name, 'index.mjs'), 'export {};\n');
   }
