@@ -1,8 +1,8 @@
 /** What `npm start` can be told: options first, then the environment, then defaults. */
-import { homedir, platform } from 'node:os';
-import { join, resolve } from 'node:path';
+import { resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { isLoopback } from '../../layers/network/is-loopback.ts';
+import { findCacheFolder } from './cache-folder.ts';
 import { SentenceError } from './sentence-error.ts';
 
 export interface LocalSettings {
@@ -81,7 +81,7 @@ export function readSettings(
     threads: integer('--threads', values.threads, 1, 1024),
     embeddingsFolder: values.embeddings === undefined ? undefined : resolve(values.embeddings),
     faultPlanFile: values.faults === undefined ? undefined : resolve(values.faults),
-    cacheFolder: resolve(env['PENSTOCK_CACHE'] ?? defaultCacheFolder(env)),
+    cacheFolder: findCacheFolder(env),
     apiKey: env['PENSTOCK_API_KEY'] || undefined,
     environment: env,
   };
@@ -100,11 +100,4 @@ function parse(argv: readonly string[]) {
   } catch (error) {
     throw new SentenceError(`${error instanceof Error ? error.message : String(error)}. \`npm start -- --help\` lists the options.`);
   }
-}
-
-/** Where each system keeps what can be fetched again. */
-function defaultCacheFolder(env: Readonly<Record<string, string | undefined>>): string {
-  if (platform() === 'darwin') return join(homedir(), 'Library', 'Caches', 'penstock');
-  if (platform() === 'win32') return join(env['LOCALAPPDATA'] ?? join(homedir(), 'AppData', 'Local'), 'penstock');
-  return join(env['XDG_CACHE_HOME'] || join(homedir(), '.cache'), 'penstock');
 }

@@ -3,7 +3,8 @@ import { randomBytes } from 'node:crypto';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { answerPipelines, type EmbeddingModel, type ServedModel } from '../catalog.ts';
-import { MEMORY_ENVIRONMENT } from './container/settings.ts';
+import { compileCache } from './cache-folder.ts';
+import { processEnvironment } from './container/process-environment.ts';
 import { freePort } from './free-port.ts';
 import type { PreparedModel } from './prepare-model.ts';
 import type { RuntimeConfigInput } from './sagemaker-runtime/config.ts';
@@ -47,7 +48,7 @@ export async function describeStack(settings: LocalSettings, model: PreparedMode
     ),
   ]);
 
-  const environment = withoutAws(settings.environment);
+  const environment: LocalSettings['environment'] = { ...withoutAws(settings.environment), ...compileCache(settings.environment) };
   return {
     catalog: model.catalog,
     metricsUrl: `${container}/metrics`,
@@ -69,7 +70,7 @@ export async function describeStack(settings: LocalSettings, model: PreparedMode
           ...(settings.threads === undefined ? [] : ['--threads', String(settings.threads)]),
           ...(settings.embeddingsFolder === undefined ? [] : ['--embeddings', settings.embeddingsFolder]),
         ],
-        environment: { ...environment, ...MEMORY_ENVIRONMENT },
+        environment: { ...environment, ...processEnvironment(settings.environment) },
         readyUrl: `${container}/ping`,
       },
       {

@@ -1,96 +1,17 @@
-/** The container's process: loads a model folder, answers on a port, drains on SIGTERM. */
-import { once } from 'node:events';
-import { readFile } from 'node:fs/promises';
-import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
-import { loadTokenizer } from '../../../layers/tokenizer/index.ts';
-import { MODEL_FILES, openModelFolder } from '../convert/model-folder.ts';
-import { EmbeddingClient } from '../embeddings/embedding-client.ts';
-import { EngineClient } from '../engine/engine-client.ts';
-import type { StepTimes } from '../engine/step-profile.ts';
+/** The container's process. */
 import { SentenceError } from '../sentence-error.ts';
-import { createLog } from './log.ts';
-import { createContainerServer } from './server.ts';
-import { type ContainerSettings, HELP, readSettings } from './settings.ts';
-
-const log = createLog((line) => process.stdout.write(line));
+import { ensureProcessEnvironment } from './process-environment.ts';
+import { HELP, readSettings } from './settings.ts';
 
 try {
   const settings = readSettings(process.argv.slice(2));
   if (settings === 'help') process.stdout.write(HELP);
-  else await serve(settings);
+  else {
+    ensureProcessEnvironment(settings.environment);
+    const { serve } = await import('./serve.ts'); // much code, which a process that starts anew need not load twice
+    await serve(settings);
+  }
 } catch (error) {
   process.stderr.write(`${error instanceof SentenceError ? error.message : error instanceof Error ? error.stack : error}\n`);
   process.exit(1);
-}
-
-async function serve(settings: ContainerSettings): Promise<void> {
-  const startedAt = performance.now();
-  const { host, port, slots, maxQueue, prefillChunk, threads, drainSeconds } = settings;
-  const model = await openModelFolder(settings.modelFolder);
-  const contextLength = Math.min(settings.contextLength ?? model.config.contextLength, model.config.contextLength);
-  const kvTokens = Math.max(settings.kvTokens ?? 4 * contextLength, contextLength + 1);
-  const [vocabulary, engine, embeddings] = await Promise.all([
-    readFile(join(model.path, MODEL_FILES.vocabulary)),
-    EngineClient.start({
-      model,
-      threads,
-      profile: settings.profile,
-      limits: { slots, maxQueue, kvTokens, prefillChunk, prefixCacheBytes: settings.prefixCacheMb << 20 },
-    }),
-    settings.embeddingsFolder === undefined ? undefined : EmbeddingClient.start({ folder: settings.embeddingsFolder, threads }),
-  ]);
-  const { server, drain } = createContainerServer(
-    engine,
-    {
-      name: model.config.name,
-      tokenizer: loadTokenizer(vocabulary),
-      vocabularySize: model.config.vocabularySize,
-      contextLength,
-      stopTokenIds: model.config.stopTokenIds,
-    },
-    log,
-    { adaptersFolder: settings.adaptersFolder, embeddings },
-  );
-  engine.onProfile = ({ prefill, decode }) => {
-    for (const [kind, times] of Object.entries({ prefill, decode })) {
-      if (times.steps > 0) log('info', `profile-${kind}`, perStep(times));
-    }
-  };
-  void engine.gone.then((error) => {
-    if (stopping) return;
-    log('error', 'engine-failed', { reason: error.message });
-    process.exit(1); // whoever started this process starts it again
-  });
-  let stopping = false;
-  const stop = async () => {
-    if (stopping) return;
-    stopping = true;
-    log('info', 'draining');
-    await Promise.race([drain(), sleep(drainSeconds * 1000)]);
-    await Promise.all([engine.stop(), embeddings?.stop()]);
-    process.exit(0);
-  };
-  process.once('SIGTERM', stop);
-  process.once('SIGINT', stop);
-
-  server.listen(port, host);
-  await once(server, 'listening').catch((error: NodeJS.ErrnoException) => {
-    throw new SentenceError(`${host}:${port} cannot be listened on (${error.code}). Choose another with --port.`, { cause: error });
-  });
-  const address = server.address();
-  log('info', 'ready', {
-    address: `http://${host}:${typeof address === 'object' && address !== null ? address.port : port}`,
-    model: model.config.name,
-    slots,
-    contextLength,
-    threads,
-    milliseconds: Math.round(performance.now() - startedAt),
-  });
-}
-
-/** Milliseconds of one step, on average. */
-function perStep({ steps, tokens, ...phases }: StepTimes): Record<string, number> {
-  const averages = Object.entries(phases).map(([phase, time]) => [`${phase}Ms`, Math.round((time / steps) * 1000) / 1000] as const);
-  return { steps, tokens, ...Object.fromEntries(averages) };
 }

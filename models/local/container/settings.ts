@@ -25,13 +25,9 @@ export interface ContainerSettings {
   /** Holds an embedding model, for bodies with `input`. */
   readonly embeddingsFolder: string | undefined;
   readonly profile: boolean;
+  /** What the process was started with. */
+  readonly environment: Readonly<Record<string, string | undefined>>;
 }
-
-/**
- * For the container's process. glibc raises its threshold for memory maps of their own up to 32 MB, and caches that grow and go would
- * leave holes in its heaps: 110 MB after 8 answers of 256 tokens. A fixed threshold gives them back.
- */
-export const MEMORY_ENVIRONMENT = { MALLOC_MMAP_THRESHOLD_: '131072' } as const;
 
 export const HELP = `Serves a converted model as a SageMaker container: GET /ping, POST /invocations, GET /metrics.
 
@@ -55,7 +51,10 @@ node models/local/container/main.ts --model FOLDER [options]
 `;
 
 /** @throws {SentenceError} an unknown option or a bad value. */
-export function readSettings(argv: readonly string[]): ContainerSettings | 'help' {
+export function readSettings(
+  argv: readonly string[],
+  environment: ContainerSettings['environment'] = process.env,
+): ContainerSettings | 'help' {
   const values = parse(argv);
   if (values.help === true) return 'help';
   if (values.model === undefined) throw new SentenceError('Name a model folder: --model FOLDER. --help lists the options.');
@@ -74,6 +73,7 @@ export function readSettings(argv: readonly string[]): ContainerSettings | 'help
     adaptersFolder: values.adapters,
     embeddingsFolder: values.embeddings,
     profile: values.profile === true,
+    environment,
   };
 }
 

@@ -1,9 +1,7 @@
 /** A converted model on disk: graph, weights, tokenizer and a `model.json` that names every file's digest. */
 import { createHash } from 'node:crypto';
-import { createReadStream } from 'node:fs';
-import { readFile, stat } from 'node:fs/promises';
+import { open, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { pipeline } from 'node:stream/promises';
 import * as v from 'valibot';
 import { SentenceError } from '../sentence-error.ts';
 
@@ -57,6 +55,17 @@ export interface ModelFolder extends ModelManifest {
  * @throws {SentenceError} no such folder, another version, or a file that is missing or changed: convert the model again.
  */
 export async function openModelFolder(path: string): Promise<ModelFolder> {
+  const { model, checked } = await beginOpening(path);
+  await checked;
+  return model;
+}
+
+/**
+ * The folder as it can be loaded while its weights are still being checked: all but those, and their size, have been. They are data that
+ * nothing is decided by before `checked` resolves.
+ * @returns `checked` rejects as `openModelFolder` does.
+ */
+export async function beginOpening(path: string): Promise<{ model: ModelFolder; checked: Promise<void> }> {
   let text: string;
   try {
     text = await readFile(join(path, 'model.json'), 'utf8');
@@ -65,25 +74,38 @@ export async function openModelFolder(path: string): Promise<ModelFolder> {
   }
   const manifest = v.safeParse(manifestSchema, parseJson(text));
   if (!manifest.success) throw new SentenceError(`${path} holds a model of another version. Convert it again with npm start.`);
-  await Promise.all(
-    Object.entries(manifest.output.files).map(async ([name, expected]) => {
-      const file = join(path, name);
-      const size = await stat(file).then(
-        (found) => found.size,
-        () => -1,
-      );
-      if (size !== expected.bytes || (await hashFile(file)) !== expected.sha256) {
-        throw new SentenceError(`${file} is damaged. Convert the model again with npm start.`);
-      }
-    }),
+  const { [MODEL_FILES.weights]: weights, ...others } = manifest.output.files;
+  await Promise.all(Object.entries(others).map(([name, expected]) => checkFile(join(path, name), expected)));
+  const weightsFile = join(path, MODEL_FILES.weights);
+  if (weights === undefined || (await sizeOf(weightsFile)) !== weights.bytes) throw damaged(weightsFile);
+  return { model: { ...manifest.output, path }, checked: checkFile(weightsFile, weights) };
+}
+
+async function checkFile(path: string, { bytes, sha256 }: { readonly bytes: number; readonly sha256: string }): Promise<void> {
+  if ((await sizeOf(path)) !== bytes || (await hashFile(path)) !== sha256) throw damaged(path);
+}
+
+/** -1 when it is not there. */
+async function sizeOf(path: string): Promise<number> {
+  return stat(path).then(
+    ({ size }) => size,
+    () => -1,
   );
-  return { ...manifest.output, path };
+}
+
+function damaged(path: string): SentenceError {
+  return new SentenceError(`${path} is damaged. Convert the model again with npm start.`);
 }
 
 /** @returns sha256 in hexadecimal. */
 export async function hashFile(path: string, signal?: AbortSignal): Promise<string> {
   const hash = createHash('sha256');
-  await pipeline(createReadStream(path, { highWaterMark: 1 << 20 }), hash, signal === undefined ? {} : { signal });
+  await using file = await open(path);
+  const chunk = Buffer.allocUnsafe(1 << 20);
+  for (let { bytesRead } = await file.read(chunk); bytesRead > 0; { bytesRead } = await file.read(chunk)) {
+    hash.update(chunk.subarray(0, bytesRead));
+    signal?.throwIfAborted();
+  }
   return hash.digest('hex');
 }
 

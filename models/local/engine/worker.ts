@@ -1,5 +1,6 @@
 /** The thread that computes. onnxruntime blocks it during each step; messages are read between steps. */
 import { readFile } from 'node:fs/promises';
+import { flushCompileCache } from 'node:module';
 import { join } from 'node:path';
 import { parentPort, workerData } from 'node:worker_threads';
 import { loadTokenizer } from '../../../layers/tokenizer/index.ts';
@@ -79,3 +80,4 @@ port.on('message', async (message: ToWorker) => {
 });
 if (profile) setInterval(() => post({ type: 'profile', profile: engine.takeProfile() }), PROFILE_INTERVAL_MS).unref();
 post({ type: 'ready' });
+flushCompileCache(); // a thread has its own

@@ -5,7 +5,7 @@ import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { EventSourceParserStream } from 'eventsource-parser/stream';
-import { MEMORY_ENVIRONMENT } from '../../../models/local/container/settings.ts';
+import { processEnvironment } from '../../../models/local/container/process-environment.ts';
 import { fetchGguf } from '../../../models/local/fetch-gguf.ts';
 import { freePort } from '../../../models/local/free-port.ts';
 import { readSettings } from '../../../models/local/settings.ts';
@@ -46,14 +46,14 @@ async function stream(url: string, body: object, tokensOf: (data: string) => num
   return { sentAt, arrivals, tokenIds };
 }
 
-/** With the memory settings that `npm start` gives it. */
+/** With the environment that `npm start` gives it. */
 export async function startOurs(threads: number, ...more: string[]): Promise<OurContainer> {
   const model = await openRealModel('fast');
   const port = await freePort();
   const main = new URL('../../../models/local/container/main.ts', import.meta.url).pathname;
   const startedAt = performance.now();
   const child = spawn(process.execPath, [main, '--model', model.path, '--port', `${port}`, '--threads', `${threads}`, ...more], {
-    env: { ...process.env, ...MEMORY_ENVIRONMENT },
+    env: { ...process.env, ...processEnvironment(process.env) },
     stdio: ['ignore', 'pipe', 'inherit'],
   });
   await untilLine(child, '"event":"ready"');

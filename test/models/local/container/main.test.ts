@@ -1,7 +1,11 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { MODEL_FILES } from '../../../../models/local/convert/model-folder.ts';
 import { freePort } from '../../../../models/local/free-port.ts';
 import { convertTinyModel } from '../../../support/tiny-model.ts';
 
@@ -60,6 +64,30 @@ describe('the container as a process', () => {
     child.kill('SIGTERM');
     const [code] = await once(child, 'exit');
     expect(code).toBe(0);
+  });
+
+  it.runIf(process.platform === 'linux')('starts itself anew, as the same process, when its environment lacks what it needs', async () => {
+    const { child } = await start();
+    const environment = (await readFile(`/proc/${child.pid}/environ`, 'utf8')).split('\0');
+    expect(environment).toContain('MALLOC_MMAP_THRESHOLD_=131072');
+    expect(environment.some((entry) => entry.startsWith('NODE_COMPILE_CACHE='))).toBe(true);
+    child.kill('SIGTERM');
+    expect((await once(child, 'exit'))[0]).toBe(0);
+  });
+
+  it('does not start with damaged weights, which it checks while it loads them', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'penstock-damaged-'));
+    await cp(model.path, folder, { recursive: true });
+    const weights = await readFile(join(folder, MODEL_FILES.weights));
+    weights[weights.length >> 1] = (weights[weights.length >> 1] ?? 0) ^ 1;
+    await writeFile(join(folder, MODEL_FILES.weights), weights);
+    const child = spawn(process.execPath, [MAIN, '--model', folder, '--port', '0'], { stdio: ['ignore', 'ignore', 'pipe'] });
+    const [[line], [code]] = (await Promise.all([once(createInterface(child.stderr), 'line'), once(child, 'exit')])) as [
+      [string],
+      [number],
+    ]; // their events
+    expect([line, code]).toEqual([`${join(folder, MODEL_FILES.weights)} is damaged. Convert the model again with npm start.`, 1]);
+    await rm(folder, { recursive: true });
   });
 
   it('says in one sentence that a folder holds no model, with exit code 1', async () => {

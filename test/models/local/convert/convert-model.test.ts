@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { loadTokenizer } from '../../../../layers/tokenizer/index.ts';
 import { convertModel } from '../../../../models/local/convert/convert-model.ts';
-import { MODEL_FILES, openModelFolder } from '../../../../models/local/convert/model-folder.ts';
+import { beginOpening, MODEL_FILES, openModelFolder } from '../../../../models/local/convert/model-folder.ts';
 import { SentenceError } from '../../../../models/local/sentence-error.ts';
 import { divergence, greatestDifference } from '../../../support/compare-logits.ts';
 import { computeLogits } from '../../../support/compute-logits.ts';
@@ -109,6 +109,22 @@ describe('convertModel', () => {
     await expect(openModelFolder(outputFolder)).rejects.toThrow(`${name} is damaged`);
     await convertModel({ ggufPath, outputFolder });
     await expect(openModelFolder(outputFolder)).resolves.toMatchObject({ path: outputFolder });
+  });
+
+  it('is opened before its weights are checked, but not before the rest is', async () => {
+    const outputFolder = join(folder, 'opened');
+    await convertModel({ ggufPath, outputFolder });
+    const damage = async (name: string) => {
+      const bytes = await readFile(join(outputFolder, name));
+      bytes[bytes.length >> 1] = (bytes[bytes.length >> 1] ?? 0) ^ 1;
+      await writeFile(join(outputFolder, name), bytes);
+    };
+    await damage(MODEL_FILES.weights);
+    const { model, checked } = await beginOpening(outputFolder);
+    expect(model.path).toBe(outputFolder);
+    await expect(checked).rejects.toThrow(`${MODEL_FILES.weights} is damaged`);
+    await damage(MODEL_FILES.graph);
+    await expect(beginOpening(outputFolder)).rejects.toThrow(`${MODEL_FILES.graph} is damaged`);
   });
 
   it('leaves nothing behind and the old folder in place when it is stopped', async () => {
