@@ -78,10 +78,9 @@ export class Decoder {
     await this.#adapted;
   }
 
-  /** The first run of a session lays out its buffers and reads its weights: about 0.2 s that no caller should wait for. */
+  /** A graph that cannot run fails here instead of in a caller's answer. First runs cost no more than later ones, also of prompts. */
   async #warmUp(): Promise<void> {
     const pool = this.createPool(1);
-    await this.run({ pool, firstSlot: 0, sequences: [{ tokenIds: new Array<number>(16).fill(0), cached: 0 }], rows: [] });
     await this.run({ pool, firstSlot: 0, sequences: [{ tokenIds: [0], cached: 0 }], rows: [0] });
   }
 
