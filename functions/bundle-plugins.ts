@@ -1,5 +1,6 @@
 /** What of a function's code is dead in Lambda, and what is read only when it is needed first. */
 import { readFile, writeFile } from 'node:fs/promises';
+import { isBuiltin } from 'node:module';
 import { dirname, join } from 'node:path';
 import type { Metafile, Plugin } from 'esbuild';
 import { getCountries } from 'libphonenumber-js/max';
@@ -108,21 +109,13 @@ export interface OwnFile {
   /** The module that is bundled into it. */
   readonly contents: string;
   readonly file: string;
-  readonly format: 'esm' | 'cjs';
 }
 
-const PHONE_NUMBERS: OwnFile = {
-  contents: "export { parsePhoneNumberFromString } from 'libphonenumber-js/max';",
-  file: 'libphonenumber-js.cjs', // a call must be answered at once, and CommonJS is read at once
-  format: 'cjs',
-};
-
+const PHONE_NUMBERS = 'libphonenumber-js/max';
 /** Most of libphonenumber are the numbering plans of all countries: they are read at the first text that could hold a phone number. */
-const PHONE_NUMBERS_AT_FIRST_CALL = `import { createRequire } from 'node:module';
-const read = createRequire(import.meta.url);
-const countries = new Set('${getCountries().join(' ')}'.split(' '));
+const PHONE_NUMBERS_AT_FIRST_CALL = `const countries = new Set('${getCountries().join(' ')}'.split(' '));
 export const isSupportedCountry = (country) => countries.has(country);
-export const parsePhoneNumberFromString = (...given) => read('./${PHONE_NUMBERS.file}').parsePhoneNumberFromString(...given);`;
+export const parsePhoneNumberFromString = (...given) => require('./libphonenumber-js.cjs').parsePhoneNumberFromString(...given);`;
 
 /**
  * Packages that a cold start need not read get files of their own: those that our code imports on demand, and libphonenumber.
@@ -134,15 +127,36 @@ export function onDemand(found: Map<string, OwnFile>): Plugin {
     setup(build) {
       build.onResolve({ filter: /^[a-z][\w-]*$/ }, ({ path, kind, importer }) => {
         if (kind !== 'dynamic-import' || importer.includes('/node_modules/')) return undefined;
-        const file = `${path}.mjs`;
-        found.set(path, { contents: `export * from '${path}';`, file, format: 'esm' });
-        return { path: `./${file}`, external: true };
+        found.set(path, { contents: `export * from '${path}';`, file: `${path}.cjs` });
+        return { path, namespace: 'on-demand' };
       });
-      build.onResolve({ filter: /^libphonenumber-js\/max$/ }, ({ path }) => {
-        found.set(path, PHONE_NUMBERS);
-        return { path, namespace: 'at-first-call' };
+      build.onResolve({ filter: /^libphonenumber-js\/max$/ }, () => {
+        found.set(PHONE_NUMBERS, {
+          contents: `export { parsePhoneNumberFromString } from '${PHONE_NUMBERS}';`,
+          file: 'libphonenumber-js.cjs',
+        });
+        return { path: PHONE_NUMBERS, namespace: 'on-demand' };
       });
-      build.onLoad({ filter: /.*/, namespace: 'at-first-call' }, () => ({ contents: PHONE_NUMBERS_AT_FIRST_CALL }));
+      build.onResolve({ filter: /^\.\/[\w-]+\.cjs$/, namespace: 'on-demand' }, ({ path }) => ({ path, external: true }));
+      build.onLoad({ filter: /.*/, namespace: 'on-demand' }, ({ path }) => ({
+        contents: path === PHONE_NUMBERS ? PHONE_NUMBERS_AT_FIRST_CALL : `module.exports = require('./${path}.cjs');`,
+      }));
     },
   };
 }
+
+/**
+ * Modules of Node by `require`'s way. An import makes all that a module offers, also what it makes at first use only: `node:http` loads fetch,
+ * WebSocket and HTTP/2 for that, which takes longer than all of this bundle.
+ */
+export const builtinsOneByOne: Plugin = {
+  name: 'builtins-one-by-one',
+  setup(build) {
+    build.onResolve({ filter: /^[\w:/]+$/ }, ({ path }) =>
+      isBuiltin(path) ? { path: path.replace('node:', ''), namespace: 'builtin' } : undefined,
+    );
+    build.onLoad({ filter: /.*/, namespace: 'builtin' }, ({ path }) => ({
+      contents: `module.exports = process.getBuiltinModule('node:${path}');`,
+    }));
+  },
+};

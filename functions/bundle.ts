@@ -2,12 +2,23 @@
  * Bundles each function into a folder of its own, ready to be a Lambda asset: `dist/functions/NAME`. `npm run build` makes them all; `infra`
  * and the tests use the same bundles, so that what is tested is what is deployed.
  */
-import { cp, mkdir, rm } from 'node:fs/promises';
+import { execFile } from 'node:child_process';
+import { cp, mkdir, rm, stat, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
-import { type BuildOptions, build, type Metafile, type Plugin } from 'esbuild';
+import { fileURLToPath, pathToFileURL } from 'node:url';
+import { parseArgs, promisify } from 'node:util';
+import { type BuildOptions, type BuildResult, build, type Plugin } from 'esbuild';
 import { ENCODING_NAMES, loadEncoding } from '../models/tokenizers/encodings.ts';
-import { deadInLambda, describeApiNow, needsDatesAndStreams, type OwnFile, onDemand, withoutDatesAndStreams } from './bundle-plugins.ts';
+import {
+  builtinsOneByOne,
+  deadInLambda,
+  describeApiNow,
+  needsDatesAndStreams,
+  type OwnFile,
+  onDemand,
+  withoutDatesAndStreams,
+} from './bundle-plugins.ts';
+import { BUNDLE_FILE } from './load-bundle.ts';
 
 interface FunctionBundle {
   readonly entry: string;
@@ -34,23 +45,40 @@ export type FunctionName = keyof typeof FUNCTIONS;
 const project = fileURLToPath(new URL('..', import.meta.url));
 export const BUNDLES_FOLDER = join(project, 'dist/functions');
 
-/** Packages of the AWS SDK are CommonJS in parts, and ask for `require`, which an ES module lacks. */
-const CREATE_REQUIRE = "import{createRequire}from'node:module';const require=createRequire(import.meta.url);";
+const MINIFIED = {
+  bundle: true,
+  platform: 'node',
+  target: 'node24',
+  mainFields: ['module', 'main'], // the CommonJS build of the SDK is a third larger
+  minify: true,
+  charset: 'ascii', // V8 keeps it in one byte for each sign
+  legalComments: 'none',
+  logLevel: 'silent',
+} as const satisfies BuildOptions;
+const WITH_MAP = { sourcemap: 'linked', sourcesContent: false } as const satisfies BuildOptions;
 
 /**
  * Makes one function's asset.
+ * @param node the command of the Node that the function will run on, which makes its code cache; `null` where there is none at hand.
  * @returns the size of its bundle in bytes.
  */
-export async function bundleFunction(name: FunctionName, folder = join(BUNDLES_FOLDER, name)): Promise<number> {
+export async function bundleFunction(
+  name: FunctionName,
+  folder = join(BUNDLES_FOLDER, name),
+  node: readonly string[] | null = [process.execPath],
+): Promise<number> {
   const { entry, file, files } = FUNCTIONS[name];
   await rm(folder, { recursive: true, force: true });
   for (const path of files) await cp(join(project, path), join(folder, path), { recursive: true });
-  return bundleEntry(join(project, entry), join(folder, file));
+  const bytes = await bundleEntry(join(project, entry), join(folder, file));
+  if (node !== null) await writeCodeCache(node, join(folder, file));
+  return bytes;
 }
 
 /**
- * Bundles one entry, dependencies included, into one minified file with its source map beside it; and each package that it imports on
- * demand into a file of its own.
+ * Bundles one entry, dependencies included, into one minified script with its source map, to be loaded by `file`; and each package that it
+ * imports on demand into a file of its own beside them.
+ * @param file an ES module with the entry's exports.
  * @returns the size in bytes of what a cold start reads.
  * @throws when an import cannot be resolved.
  */
@@ -58,41 +86,80 @@ export async function bundleEntry(entry: string, file: string): Promise<number> 
   const folder = dirname(file);
   await mkdir(folder, { recursive: true });
   const apart = new Map<string, OwnFile>();
-  const plugins = [deadInLambda, describeApiNow(folder), onDemand(apart)];
-  const input = { entryPoints: [entry] };
-  let metafile = await bundleFile(input, file, 'esm', [...plugins, withoutDatesAndStreams]);
-  if (needsDatesAndStreams(metafile)) metafile = await bundleFile(input, file, 'esm', plugins);
-  for (const own of apart.values()) {
-    await bundleFile({ stdin: { contents: own.contents, resolveDir: project } }, join(folder, own.file), own.format, [deadInLambda]);
+  const plugins = [builtinsOneByOne, deadInLambda, describeApiNow(folder), onDemand(apart)];
+  const script = join(folder, BUNDLE_FILE);
+  const { metafile } = await bundleScript(entry, script, [...plugins, withoutDatesAndStreams]);
+  if (needsDatesAndStreams(metafile)) await bundleScript(entry, script, plugins);
+  for (const { contents, file: name } of apart.values()) {
+    const stdin = { contents, resolveDir: project };
+    await build({ ...MINIFIED, ...WITH_MAP, stdin, outfile: join(folder, name), format: 'cjs', plugins: [deadInLambda] });
   }
-  return Object.entries(metafile.outputs).find(([path]) => path.endsWith('.mjs'))?.[1].bytes ?? 0;
+  const names = Object.values(metafile.outputs).flatMap(({ exports }) => exports);
+  const load = 'await loadBundle(import.meta.url);';
+  const contents = `import { loadBundle } from './load-bundle.ts';
+${names.length === 0 ? load : `export const { ${names.join(', ')} } = ${load}`}`;
+  const loader = await bundleText({ stdin: { contents, resolveDir: join(project, 'functions') } });
+  await writeFile(file, loader);
+  return (await stat(script)).size + loader.length;
 }
 
-async function bundleFile(
-  input: Pick<BuildOptions, 'entryPoints' | 'stdin'>,
-  file: string,
-  format: 'esm' | 'cjs',
-  plugins: Plugin[],
-): Promise<Metafile> {
-  const { metafile } = await build({
-    ...input,
+/** Our modules wait for promises while they are loaded, which no script can do: what esbuild writes as a module is made a function here. */
+async function bundleScript(entry: string, file: string, plugins: Plugin[]): Promise<BuildResult<{ metafile: true }>> {
+  const result = await build({
+    ...MINIFIED,
+    ...WITH_MAP,
+    entryPoints: [entry],
     outfile: file,
-    bundle: true,
-    platform: 'node',
-    target: 'node24',
-    format,
-    mainFields: ['module', 'main'], // the CommonJS build of the SDK is a third larger
-    minify: true,
-    charset: 'utf8',
-    sourcemap: 'linked',
-    sourcesContent: false,
-    legalComments: 'none',
-    ...(format === 'esm' ? { banner: { js: CREATE_REQUIRE } } : {}),
+    write: false,
+    format: 'esm',
+    banner: { js: '(async function(require,__url){"use strict";' },
+    footer: { js: '})' },
+    define: { 'import.meta.url': '__url' },
     plugins,
     metafile: true,
-    logLevel: 'silent',
   });
-  return metafile;
+  for (const { path, text } of result.outputFiles) await writeFile(path, path === file ? returnExports(text) : text);
+  return result;
+}
+
+/** `export{a as b,c};` at the end of a module, as `return{b:a,c}`. */
+function returnExports(module: string): string {
+  return module.replace(/export\{([\w$ ,]*)\};?(?=\s*\}\)\s*(?:\/\/# .*\s*)?$)/, (_, names: string) => {
+    return `return{${names.replaceAll(/([\w$]+) as ([\w$]+)/g, '$2:$1')}}`;
+  });
+}
+
+async function bundleText(input: Pick<BuildOptions, 'entryPoints' | 'stdin'>): Promise<string> {
+  const { outputFiles } = await build({ ...MINIFIED, ...input, write: false, format: 'esm' });
+  return outputFiles.map(({ text }) => text).join('');
+}
+
+/** Enough for every function to start: it asks nobody for anything before its first request. */
+const ANY_ENVIRONMENT = {
+  AWS_REGION: 'us-east-1',
+  AWS_ENDPOINT_URL: 'http://127.0.0.1:9',
+  AWS_ACCESS_KEY_ID: 'none',
+  AWS_SECRET_ACCESS_KEY: 'none',
+  AWS_LAMBDA_HTTP_ENDPOINT: '127.0.0.1:0',
+  PENSTOCK_API_KEY_HASHES: '0'.repeat(64),
+  PENSTOCK_TABLE: 'none',
+  PENSTOCK_TOKENIZERS: join(project, 'models/tokenizers'),
+  PENSTOCK_SAFETY_WEIGHTS: join(project, 'models/safety/weights/linear-heads.bin'),
+  CANARY_BASE_URL: 'http://127.0.0.1:9/v1',
+  CANARY_MODELS: '["none"]',
+  CANARY_API_KEY_ARN: 'none',
+  CANARY_NAMESPACE: 'none',
+};
+
+/**
+ * Starts a bundled function once, on the Node that it will run on, and keeps what V8 compiled for that.
+ * @throws when it does not start.
+ */
+async function writeCodeCache([command = '', ...before]: readonly string[], file: string): Promise<void> {
+  const code = await bundleText({ entryPoints: [join(project, 'functions/write-code-cache.ts')] });
+  // With a seed of its own and threads, V8 makes other bytes of the same bundle each time, and it would be deployed again each time.
+  const settings = ['--predictable', '--random-seed=1', '--input-type=module', '--eval', code];
+  await promisify(execFile)(command, [...before, ...settings, pathToFileURL(file).href], { env: ANY_ENVIRONMENT });
 }
 
 /** The encodings of GPT models, for counting tokens of theirs. Compiled once (some seconds), then only looked at. */
@@ -102,9 +169,20 @@ async function compileEncodings(): Promise<void> {
   await cp(encodings, join(BUNDLES_FOLDER, 'web-function/dist/tokenizers'), { recursive: true });
 }
 
+/** The processor of our functions in Lambda. */
+const ARCHITECTURE = 'arm64';
+
 if (import.meta.main) {
+  const { node } = parseArgs({ options: { node: { type: 'string' } } }).values;
+  const command = node?.split(' ') ?? (process.arch === ARCHITECTURE ? [process.execPath] : null);
   for (const name of Object.keys(FUNCTIONS) as FunctionName[]) {
-    process.stdout.write(`${name}: ${Math.round((await bundleFunction(name)) / 1000)} kB\n`);
+    const folder = join(BUNDLES_FOLDER, name);
+    process.stdout.write(`${name}: ${Math.round((await bundleFunction(name, folder, command)) / 1000)} kB\n`);
+  }
+  if (command === null) {
+    process.stdout.write(
+      `No code cache: functions run on ${ARCHITECTURE}, and this is ${process.arch}. docs/decisions/lean-bundles.md tells how to make one.\n`,
+    );
   }
   await compileEncodings();
 }

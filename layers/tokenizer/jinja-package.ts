@@ -33,4 +33,8 @@ interface JinjaPackage {
   parse(tokens: readonly unknown[]): JinjaNode;
 }
 
-export const { Environment, Interpreter, tokenize, parse } = jinja as unknown as JinjaPackage;
+// One by one, so that a bundle leaves out what is not among them.
+export const Environment: JinjaPackage['Environment'] = jinja.Environment;
+export const Interpreter: JinjaPackage['Interpreter'] = jinja.Interpreter;
+export const tokenize: JinjaPackage['tokenize'] = jinja.tokenize;
+export const parse: JinjaPackage['parse'] = jinja.parse;

@@ -3,11 +3,12 @@ import { once } from 'node:events';
 import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { createServer, type RequestListener } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { BUNDLES_FOLDER, bundleEntry } from '../../functions/bundle.ts';
+import { BUNDLE_FILE } from '../../functions/load-bundle.ts';
 
 const LEFT_OUT = 'This bundle holds no code for dates and streams of AWS services.';
 const run = promisify(execFile);
@@ -28,6 +29,8 @@ async function bundle(name: string, code: string): Promise<string> {
   return file;
 }
 
+const codeOf = (file: string) => readFile(join(dirname(file), BUNDLE_FILE), 'utf8');
+
 async function serve(answer: RequestListener): Promise<{ url: string; paths: string[] } & Disposable> {
   const paths: string[] = [];
   const server = createServer((request, response) => {
@@ -42,9 +45,9 @@ async function serve(answer: RequestListener): Promise<{ url: string; paths: str
 describe('a bundle', () => {
   it('is without dates and streams only where the SDK’s one client needs none', async () => {
     const lean = await bundle('sagemaker', "export { SageMakerRuntimeClient } from '@aws-sdk/client-sagemaker-runtime';");
-    expect(await readFile(lean, 'utf8')).toContain(LEFT_OUT);
+    expect(await codeOf(lean)).toContain(LEFT_OUT);
     const whole = await bundle('s3', "export { S3Client, GetObjectCommand } from '@aws-sdk/client-s3';");
-    expect(await readFile(whole, 'utf8')).not.toContain(LEFT_OUT);
+    expect(await codeOf(whole)).not.toContain(LEFT_OUT);
     using server = await serve((_, response) => {
       response.writeHead(200, { 'last-modified': 'Wed, 21 Oct 2015 07:28:00 GMT', connection: 'close' }).end('bytes');
     });
@@ -54,6 +57,25 @@ describe('a bundle', () => {
     const { LastModified, Body } = await client.send(new GetObjectCommand({ Bucket: 'b', Key: 'k' }));
     expect(LastModified).toEqual(new Date('2015-10-21T07:28:00Z'));
     expect(await Body.transformToString()).toBe('bytes');
+  });
+
+  it('exports what its entry does, also after waiting, by its own names and by others', async () => {
+    const file = await bundle(
+      'exports',
+      'const late = await Promise.resolve(1); export const $one = late; export { late as two, $one as three };',
+    );
+    expect({ ...(await import(pathToFileURL(file).href)) }).toEqual({ $one: 1, two: 1, three: 1 });
+    const silent = await bundle('silent', "console.log('loaded ' + import.meta.url); export {};");
+    expect((await run(process.execPath, [silent])).stdout).toBe(`loaded ${pathToFileURL(silent).href}\n`);
+  });
+
+  it('loads of Node what it calls, and not what that offers besides', async () => {
+    const file = await bundle(
+      'builtins',
+      "import { request } from 'node:http'; import { inspect } from 'util'; console.log(typeof request, typeof inspect);",
+    );
+    const loaded = `await import(${JSON.stringify(pathToFileURL(file).href)}); console.log(process.moduleLoadList.filter((name) => /undici|http2/.test(name)).length)`;
+    expect((await run(process.execPath, ['--input-type=module', '--eval', loaded])).stdout).toBe('function function\n0\n');
   });
 
   it('takes credentials from the environment and from nowhere else', async () => {

@@ -1,5 +1,5 @@
 import { createHash, generateKeyPairSync } from 'node:crypto';
-import { mkdtemp, readdir, rm } from 'node:fs/promises';
+import { copyFile, mkdtemp, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -8,6 +8,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { bundleFunction } from '../../../functions/bundle.ts';
 import { createOpenApiDocument } from '../../../functions/gateway/openai/openapi.ts';
 import { renderDocsPage } from '../../../functions/gateway/openai/openapi-page.ts';
+import { BUNDLE_FILE, codeCacheFile } from '../../../functions/load-bundle.ts';
 import manifest from '../../../package.json' with { type: 'json' };
 import { TEST_KEY } from '../../support/gateway.ts';
 import { functionUrlEvent } from '../../support/lambda-runtime-api.ts';
@@ -170,7 +171,30 @@ describe('the event function', () => {
     const minted = JSON.parse((await call('POST', '/v1/client_secrets', { device_key: publicKey.export({ format: 'jwk' }) })).body);
     const keys = JSON.parse((await call('GET', '/.well-known/jwks.json')).body);
     expect((await jwtVerify(minted.value, createLocalJWKSet(keys))).payload.iss).toBe('penstock');
-    expect(await readdir(folder)).toEqual(expect.arrayContaining(['index.mjs', 'jose.mjs', 'libphonenumber-js.cjs']));
+    expect(await readdir(folder)).toEqual(expect.arrayContaining(['index.mjs', 'jose.cjs', 'libphonenumber-js.cjs']));
+  });
+
+  it('starts from its code cache, and as well without one that is damaged or of another V8', async () => {
+    const copy = await mkdtemp(join(tmpdir(), 'penstock-code-cache-'));
+    for (const name of ['index.mjs', BUNDLE_FILE]) await copyFile(join(folder, name), join(copy, name));
+    const cache = await readFile(join(folder, codeCacheFile()));
+    const start = async () => {
+      const started = await runLambdaFunction(copy, environment);
+      const { prelude } = await started.api.invoke(functionUrlEvent('GET', '/v1/models', { headers })).end();
+      await started.stop();
+      return { status: prelude.statusCode, warnings: started.log().match(/code-cache-\w+/g) };
+    };
+    expect(await start()).toEqual({ status: 200, warnings: null });
+    await writeFile(join(copy, codeCacheFile()), cache);
+    expect(await start()).toEqual({ status: 200, warnings: null });
+    const ofAnotherVersion = cache.map((byte, index) => (index >= 4 && index < 8 ? byte ^ 1 : byte)); // after V8's magic number
+    await writeFile(join(copy, codeCacheFile()), ofAnotherVersion);
+    expect(await start()).toEqual({ status: 200, warnings: ['code-cache-rejected'] });
+    await writeFile(join(copy, codeCacheFile()), cache.subarray(0, cache.length >> 1));
+    expect(await start()).toEqual({ status: 200, warnings: ['code-cache-rejected'] });
+    await rename(join(copy, codeCacheFile()), join(copy, `${BUNDLE_FILE}.mips-1.cache`));
+    expect(await start()).toEqual({ status: 200, warnings: ['code-cache-missing'] });
+    await rm(copy, { recursive: true });
   });
 
   it('answers nobody who comes round the CDN', async () => {
