@@ -4,7 +4,7 @@ import {
   InvokeEndpointWithResponseStreamCommand,
   type InvokeEndpointWithResponseStreamCommandOutput,
   type ResponseStream,
-  SageMakerRuntimeClient,
+  type SageMakerRuntimeClient,
   type SageMakerRuntimeClientConfig,
 } from '@aws-sdk/client-sagemaker-runtime';
 import { isConnectionLost } from '../../layers/network/is-connection-lost.ts';
@@ -14,6 +14,7 @@ import { AnswerReader } from './sagemaker-endpoint-answer.ts';
 import { awsFailure } from './sagemaker-endpoint-failure.ts';
 import { encodeEmbedding, encodeRequest, encodeScoring } from './sagemaker-endpoint-request.ts';
 import { readEmbeddings, readScores } from './sagemaker-endpoint-whole.ts';
+import { createRuntimeClient } from './sagemaker-runtime-client.ts';
 
 export interface SageMakerEndpointOptions {
   /** Laid over the SDK's ordinary configuration (environment, profile, role), which is enough by itself. */
@@ -39,8 +40,7 @@ const STALLED = Symbol('stalled');
 export function createSageMakerEndpoint(options: SageMakerEndpointOptions = {}): Endpoint & { close(): void } {
   const { firstBytesTimeoutMs = 120_000, pauseTimeoutMs = 30_000 } = options;
   const createClient = (region: string | undefined) =>
-    new SageMakerRuntimeClient({
-      maxAttempts: 1,
+    createRuntimeClient({
       requestHandler: {
         connectionTimeout: CONNECT_TIMEOUT_MS,
         httpAgent: { keepAlive: true, maxSockets: MAX_SOCKETS },

@@ -1,9 +1,9 @@
 import { Hono } from 'hono';
-import { cors } from 'hono/cors';
 import type { GatewayConfig } from './config.ts';
 import { DrainingError, GatewayError, MethodNotAllowedError, RouteNotFoundError } from './errors.ts';
 import { startRecovery } from './generation/recovery.ts';
 import { createRoom } from './generation/room.ts';
+import { allowBrowsers } from './middleware/allow-browsers.ts';
 import { authenticate, requireScope } from './middleware/authenticate.ts';
 import { limitBody } from './middleware/limit-body.ts';
 import { createPublicOrigin } from './middleware/public-origin.ts';
@@ -191,24 +191,6 @@ export function createApp(services: Services, config: GatewayConfig, isDraining:
 function refuseOtherMethods(app: App, path: string, allowed: readonly string[]): void {
   app.all(path, (c) => {
     throw new MethodNotAllowedError(c.req.method, c.req.path, allowed);
-  });
-}
-
-/** OpenAI's browser SDK sends `x-stainless-*`; a preflight's `*` does not cover `authorization`, so hono echoes what was asked for. */
-function allowBrowsers() {
-  return cors({
-    origin: '*',
-    allowMethods: ['GET', 'HEAD', 'POST', 'PUT', 'DELETE', 'OPTIONS'],
-    exposeHeaders: [
-      'x-request-id',
-      'openai-processing-ms',
-      'retry-after',
-      'x-penstock-generation',
-      'dpop-nonce',
-      'www-authenticate',
-      ...['limit', 'remaining', 'reset'].flatMap((what) => [`x-ratelimit-${what}-requests`, `x-ratelimit-${what}-tokens`]),
-    ],
-    maxAge: 86_400,
   });
 }
 

@@ -46,7 +46,7 @@ export function authenticate(
     c.set('owner', caller.ownerId);
     await next();
     // The next proof needs it.
-    if (scheme.toLowerCase() === 'dpop') c.header('dpop-nonce', await clientSecrets.dpop.nonce());
+    if (scheme.toLowerCase() === 'dpop') c.res.headers.set('dpop-nonce', await clientSecrets.dpop.nonce());
   });
 }
 

@@ -17,8 +17,10 @@ export function requestId(ids: Ids, clock: Clock) {
     const id = ids.create('req_');
     c.set('requestId', id);
     await next();
-    c.header('x-request-id', id);
-    c.header('openai-processing-ms', String(Math.round(clock.now() - startedAt)));
-    c.header('openai-version', '2020-10-01');
+    // `c.header` would copy the answer for each of them.
+    const { headers } = c.res;
+    headers.set('x-request-id', id);
+    headers.set('openai-processing-ms', String(Math.round(clock.now() - startedAt)));
+    headers.set('openai-version', '2020-10-01');
   });
 }

@@ -26,7 +26,7 @@ export function createRuntimeServer(config: RuntimeConfig, plan?: FaultPlan): Se
     if (path === '/ping') return void response.writeHead(200).end();
     if (path === '/_admin/faults') return await administer(request, response);
     const body = await readBody(request, config.maxBodyBytes);
-    await verifySignature(request, body, config, Date.now());
+    verifySignature(request, body, config, Date.now());
     const match = /^\/endpoints\/([^/]+)\/(invocations|invocations-response-stream|async-invocations)$/.exec(path);
     const surroundings = { config, endpoints, faults, random, now: () => performance.now() };
     if (match === null || request.method !== 'POST') throw new RuntimeError('UnknownOperationException', 'There is no such operation.');

@@ -1,11 +1,10 @@
 /**
- * Signature Version 4, checked as AWS checks it: the signature is computed again from the bytes that were received, by the SDK's own
- * signer. https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html
+ * Signature Version 4, checked as AWS checks it: the signature is computed again from the bytes that were received.
+ * https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html
  */
 import { timingSafeEqual } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
-import { Sha256 } from '@smithy/core/checksum';
-import { SignatureV4 } from '@smithy/signature-v4';
+import { createSignatureV4, sha256 } from '../../../layers/network/signature-v4.ts';
 import type { Credentials } from './config.ts';
 import { RuntimeError } from './runtime-error.ts';
 
@@ -20,12 +19,12 @@ const MISMATCH =
   'The request signature we calculated does not match the signature you provided. Check your AWS Secret Access Key and signing method. Consult the service documentation for details.';
 
 /** @throws {RuntimeError} 403, with AWS's names and sentences. */
-export async function verifySignature(
+export function verifySignature(
   request: IncomingMessage,
   body: Uint8Array,
   expected: { readonly credentials: Credentials; readonly region: string },
   now: number,
-): Promise<void> {
+): void {
   const claim = parseAuthorization(request.headers.authorization);
   const { credentials, region } = expected;
   if (claim.accessKeyId !== credentials.accessKeyId || header(request, 'x-amz-security-token') !== credentials.sessionToken) {
@@ -53,51 +52,21 @@ export async function verifySignature(
   if (unsigned.length > 0)
     throw new RuntimeError('InvalidSignatureException', `'${unsigned[0]}' must be a 'SignedHeader' in the AWS Authorization.`);
 
-  const signature = await sign(request, body, claim.signedHeaders, signedAt, expected);
+  const payloadHash = sha256(body);
+  const headers = Object.fromEntries(claim.signedHeaders.map((name) => [name, header(request, name) ?? '']));
+  // Of the bytes that arrived, whatever the caller says they hash to.
+  if (PAYLOAD_HASH_HEADER in headers) headers[PAYLOAD_HASH_HEADER] = payloadHash;
+  const { method = 'GET', url = '/' } = request;
+  const [path = ''] = url.split('?', 1);
+  const received = { method, path, query: url.slice(path.length + 1), headers, payloadHash };
+  const date = header(request, 'x-amz-date') ?? '';
+  const signature = sign(received, { secretAccessKey: credentials.secretAccessKey, region, service: SERVICE, date });
   if (!timingSafeEqual(Buffer.from(signature, 'hex'), Buffer.from(claim.signature, 'hex'))) {
     throw new RuntimeError('InvalidSignatureException', MISMATCH);
   }
 }
 
-async function sign(
-  request: IncomingMessage,
-  body: Uint8Array,
-  signedHeaders: readonly string[],
-  signedAt: number,
-  { credentials, region }: { readonly credentials: Credentials; readonly region: string },
-): Promise<string> {
-  const { sessionToken, ...key } = credentials;
-  const signer = new SignatureV4({
-    credentials: sessionToken === undefined ? key : { ...key, sessionToken },
-    region,
-    service: SERVICE,
-    sha256: Sha256,
-    applyChecksum: false,
-  });
-  const url = new URL(request.url ?? '/', 'http://received');
-  const hash = new Sha256();
-  hash.update(body);
-  const headers = Object.fromEntries(signedHeaders.map((name) => [name, header(request, name) ?? '']));
-  // The signer takes the payload's hash from this header: ours is of the bytes that arrived, whatever the caller says they hash to.
-  headers[PAYLOAD_HASH_HEADER] = Buffer.from(await hash.digest()).toString('hex');
-  const signed = await signer.sign(
-    {
-      method: request.method ?? 'GET',
-      protocol: 'http:',
-      hostname: 'received',
-      path: url.pathname,
-      query: Object.fromEntries(url.searchParams),
-      headers,
-      body,
-    },
-    {
-      signingDate: new Date(signedAt),
-      signableHeaders: new Set(signedHeaders),
-      unsignableHeaders: new Set(signedHeaders.includes(PAYLOAD_HASH_HEADER) ? [] : [PAYLOAD_HASH_HEADER]),
-    },
-  );
-  return /Signature=([0-9a-f]{64})$/.exec(signed.headers['authorization'] ?? '')?.[1] ?? '';
-}
+const sign = createSignatureV4();
 
 interface Claim {
   readonly accessKeyId: string;

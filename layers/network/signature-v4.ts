@@ -1,0 +1,93 @@
+/**
+ * AWS Signature Version 4 of a request whose path is not S3's, as https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html
+ * describes it. The SDK's own signer does the same in a dozen asynchronous steps and derives the signing key's name by an HMAC each time; this is
+ * one HMAC and one hash beside the body's, which is what is left of a signature on the way to a first token.
+ */
+import { createHmac, hash } from 'node:crypto';
+
+export interface SignedRequest {
+  readonly method: string;
+  /** As it stands in the request's first line, without its query. */
+  readonly path: string;
+  /** What stands between `?` and the end, or nothing. */
+  readonly query: string;
+  /** Those that are signed, under lower-case names. */
+  readonly headers: Readonly<Record<string, string>>;
+  /** SHA-256 of the body, in hex. */
+  readonly payloadHash: string;
+}
+
+export interface SigningScope {
+  readonly secretAccessKey: string;
+  readonly region: string;
+  readonly service: string;
+  /** `20261127T080910Z` */
+  readonly date: string;
+}
+
+/** @returns the signature in hex, by a signing key that is derived once a day for each secret, region and service. */
+export function createSignatureV4(): (request: SignedRequest, scope: SigningScope) => string {
+  let last: { readonly name: string; readonly key: Buffer } | undefined;
+  const keyOf = ({ secretAccessKey, region, service, date }: SigningScope): Buffer => {
+    const name = `${date.slice(0, 8)}/${region}/${service}/${secretAccessKey}`;
+    if (last?.name !== name) {
+      const key = [date.slice(0, 8), region, service, 'aws4_request'].reduce<string | Buffer>(hmac, `AWS4${secretAccessKey}`);
+      last = { name, key: Buffer.from(key) };
+    }
+    return last.key;
+  };
+  return function sign(request, scope) {
+    const text = ['AWS4-HMAC-SHA256', scope.date, scopeName(scope), sha256(canonicalRequest(request))].join('\n');
+    return createHmac('sha256', keyOf(scope)).update(text).digest('hex');
+  };
+}
+
+/** `20261127/eu-central-1/sagemaker/aws4_request` */
+export function scopeName({ date, region, service }: Omit<SigningScope, 'secretAccessKey'>): string {
+  return `${date.slice(0, 8)}/${region}/${service}/aws4_request`;
+}
+
+/** In hex. */
+export function sha256(data: string | Uint8Array): string {
+  return hash('sha256', data, 'hex');
+}
+
+function canonicalRequest({ method, path, query, headers, payloadHash }: SignedRequest): string {
+  const names = Object.keys(headers).sort();
+  const lines = names.map((name) => `${name}:${(headers[name] ?? '').replace(/[ \t\r\n]+/g, ' ').replace(/^ | $/g, '')}\n`);
+  return `${method}\n${canonicalPath(path)}\n${canonicalQuery(query)}\n${lines.join('')}\n${names.join(';')}\n${payloadHash}`;
+}
+
+/** Without `.`, `..` and empty segments, and escaped once more than on the wire. */
+function canonicalPath(path: string): string {
+  const segments: string[] = [];
+  for (const segment of path.split('/')) {
+    if (segment === '..') segments.pop();
+    else if (segment !== '' && segment !== '.') segments.push(segment);
+  }
+  const ending = segments.length > 0 && path.endsWith('/') ? '/' : '';
+  return `/${segments.map(escapeText).join('/')}${ending}`;
+}
+
+function canonicalQuery(query: string): string {
+  if (query === '') return '';
+  const pairs = [...new URLSearchParams(query)].map(([name, value]) => [escapeText(name), escapeText(value)] as const);
+  return pairs
+    .sort(([name, value], [otherName, otherValue]) => compare(name, otherName) || compare(value, otherValue))
+    .map(([name, value]) => `${name}=${value}`)
+    .join('&');
+}
+
+/** By code units: what was escaped is ASCII. */
+function compare(one: string, other: string): number {
+  return one < other ? -1 : one > other ? 1 : 0;
+}
+
+/** RFC 3986: everything but unreserved characters. */
+function escapeText(text: string): string {
+  return encodeURIComponent(text).replace(/[!'()*]/g, (character) => `%${character.charCodeAt(0).toString(16).toUpperCase()}`);
+}
+
+function hmac(key: string | Buffer, data: string): Buffer {
+  return createHmac('sha256', key).update(data).digest();
+}
