@@ -1,6 +1,6 @@
 /**
  * Linear heads over hashed n-grams, from one file of weights: `PSH1`, length of the header (uint32, little endian), header (JSON), int8 weights
- * [bucket][head], and a word list (uint32 hash, int8 weight, uint8 idf; each column whole) whose score of a text is one more input.
+ * [bucket][head], and a word list (uint32 hash, ascending, int8 weight, uint8 idf; each column whole) whose score of a text is one more input.
  */
 import * as v from 'valibot';
 import { type ClassifiedCategory, classifiedCategories, type Scores } from '../categories.ts';
@@ -78,13 +78,13 @@ export function encodeLinearHeads(
 }
 
 /**
- * Loads heads from the bytes of a weights file. The classifier reuses its buffers and must not be shared between threads.
+ * Loads heads from the bytes of a weights file, which they read from: do not change them. The classifier reuses its buffers and must not be shared
+ * between threads.
  * @throws {Error} the bytes are not such a file, or it is cut short.
  */
 export function loadLinearHeads(file: Uint8Array): WindowClassifier {
-  // A copy: a Buffer's `slice` would share memory and its offset may not be a multiple of four.
-  const bytes = new Uint8Array(file);
-  const view = new DataView(bytes.buffer);
+  const bytes = new Uint8Array(file.buffer, file.byteOffset, file.byteLength); // of a Buffer, `slice` would be no copy
+  const view = new DataView(bytes.buffer, bytes.byteOffset);
   if (bytes.length < 8 || view.getUint32(0, true) !== magic)
     throw new Error('These are not the weights of the safety heads: the file does not begin with PSH1.');
   const headerEnd = 8 + view.getUint32(4, true);
@@ -96,8 +96,8 @@ export function loadLinearHeads(file: Uint8Array): WindowClassifier {
       `The weights of the safety heads are ${bytes.length} bytes long instead of ${headerEnd + weightCount + header.wordCount * 6}: fetch them again.`,
     );
   }
-  const weights = new Int8Array(bytes.slice(headerEnd, headerEnd + weightCount).buffer);
-  const scoreWords = loadWordList(bytes.slice(headerEnd + weightCount), header);
+  const weights = new Int8Array(bytes.buffer, bytes.byteOffset + headerEnd, weightCount);
+  const scoreWords = loadWordList(bytes.subarray(headerEnd + weightCount), header);
   const reader = new FeatureReader(header.bucketCount);
   const sums = new Float64Array(headCount);
   const logits = new Map<HeadName, number>();
@@ -131,21 +131,35 @@ function withThresholdsOfParents(thresholds: HeadsHeader['thresholds']): HeadsHe
 /** alt-profanity-check's score of words: the sum of weight x idf over the length of the idf vector. */
 function loadWordList(bytes: Uint8Array, header: HeadsHeader): (words: readonly string[]) => number {
   const count = header.wordCount;
-  const hashes = new Uint32Array(bytes.slice(0, count * 4).buffer);
-  const weights = new Int8Array(bytes.slice(count * 4, count * 5).buffer);
-  const idfs = bytes.slice(count * 5);
-  const indexOf = new Map([...hashes].map((hash, index) => [hash, index]));
+  const hashes = new Uint32Array(bytes.slice(0, count * 4).buffer); // a copy, since nothing aligns them in the file
+  const weights = new Int8Array(bytes.buffer, bytes.byteOffset + count * 4, count);
+  const idfs = bytes.subarray(count * 5);
+  if (hashes.some((hash, index) => index > 0 && hash <= (hashes[index - 1] ?? 0))) {
+    throw new Error('The word list of the safety heads is not in the order of its hashes: fetch the weights again.');
+  }
   return (words) => {
     let sum = 0;
     let square = 0;
     for (const word of new Set(words)) {
-      const index = word.length < 2 ? undefined : indexOf.get(hashWord(word));
-      if (index === undefined) continue;
+      const index = word.length < 2 ? -1 : findHash(hashes, hashWord(word));
+      if (index < 0) continue;
       sum += (weights[index] ?? 0) * header.wordScale;
       square += ((idfs[index] ?? 0) * header.idfScale) ** 2;
     }
     return square === 0 ? 0 : sum / Math.sqrt(square);
   };
+}
+
+/** Where the hash is among ascending ones; -1 when it is not. */
+function findHash(hashes: Uint32Array, hash: number): number {
+  let low = 0;
+  let high = hashes.length;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if ((hashes[middle] ?? 0) < hash) low = middle + 1;
+    else high = middle;
+  }
+  return hashes[low] === hash ? low : -1;
 }
 
 const sigmoid = (logit: number) => 1 / (1 + Math.exp(-logit));

@@ -1,5 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
+import { hashWord } from '../../../../layers/safety/heads/features.ts';
+import { encodeLinearHeads } from '../../../../layers/safety/heads/linear-heads.ts';
 import { readWords } from '../../../../layers/safety/heads/read-words.ts';
 import { classifiedCategories, loadLinearHeads } from '../../../../layers/safety/index.ts';
 
@@ -54,6 +56,35 @@ describe('the linear heads', () => {
   it('refuse bytes that are not weights, or are cut short', () => {
     expect(() => loadLinearHeads(Buffer.from('not weights'))).toThrow('does not begin with PSH1');
     expect(() => loadLinearHeads(bytes.subarray(0, bytes.length - 5))).toThrow('fetch them again');
+  });
+
+  it('refuse a word list in another order, in which they would not find their words', () => {
+    const swapped = Buffer.from(bytes);
+    const header = JSON.parse(swapped.subarray(8, 8 + swapped.readUInt32LE(4)).toString());
+    const words = swapped.subarray(8 + swapped.readUInt32LE(4) + header.bucketCount * header.heads.length);
+    const first = words.readUInt32LE(0);
+    words.writeUInt32LE(words.readUInt32LE(4), 0);
+    words.writeUInt32LE(first, 4);
+    expect(() => loadLinearHeads(swapped)).toThrow('not in the order of its hashes');
+  });
+
+  it('find every word of the list that is in a text, and no other', () => {
+    const at = 8 + bytes.readUInt32LE(4);
+    const { bucketCount, ...header } = JSON.parse(bytes.subarray(8, at).toString());
+    const heads = header.heads.map((head: object) => ({ ...head, scale: 0, bias: 0, wordListWeight: 0.1 }));
+    const hashes = Uint32Array.of(hashWord('aardvark'), hashWord('zebra'), hashWord('mule')).sort();
+    const packed = encodeLinearHeads(
+      { ...header, bucketCount, heads, wordCount: 3, wordScale: 1, idfScale: 1 },
+      new Int8Array(bucketCount * heads.length),
+      { hashes, weights: Int8Array.from(hashes, (hash) => (hash === hashWord('mule') ? 12 : 3)), idfs: new Uint8Array([3, 3, 3]) },
+    );
+    const list = loadLinearHeads(packed);
+    const log = (probability: number) => Math.log(probability / (1 - probability));
+    const listed = (text: string) => log(list.score(text).prompt_injection ?? Number.NaN);
+    expect(listed('a horse')).toBeCloseTo(0, 10);
+    for (const word of ['aardvark', 'zebra']) expect(listed(`the ${word} and the ${word}`)).toBeCloseTo(0.1 * (3 / 3), 10);
+    expect(listed('mule')).toBeCloseTo(0.1 * (12 / 3), 10);
+    expect(listed('zebra, mule, aardvark')).toBeCloseTo(0.1 * ((3 + 12 + 3) / Math.sqrt(27)), 10);
   });
 });
 
