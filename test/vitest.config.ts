@@ -10,7 +10,7 @@ export default defineConfig({
           root: new URL('..', import.meta.url).pathname,
           include: ['test/**/*.test.ts'],
           exclude: ['test/infra/**', 'test/e2e/**', 'test/bench/**', 'test/vllm/**'],
-          testTimeout: 30_000,
+          testTimeout: 60_000,
         },
       },
       {

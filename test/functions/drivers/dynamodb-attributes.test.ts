@@ -4,7 +4,6 @@ import { describe, expect, it } from 'vitest';
 import { decodeAttribute, decodeItem, encodeAttribute, encodeItem } from '../../../functions/drivers/dynamodb-attributes.ts';
 import type { Value } from '../../../functions/gateway/services/table.ts';
 
-/** The SDK refuses whole numbers over 2^53, ours are never that large. */
 const value = fc.jsonValue().map((each) => JSON.parse(JSON.stringify(each))) as fc.Arbitrary<Value>;
 
 describe('a row in DynamoDB', () => {
@@ -12,9 +11,10 @@ describe('a row in DynamoDB', () => {
     fc.assert(
       fc.property(fc.dictionary(fc.string(), value), (attributes) => {
         const item = encodeItem(attributes);
-        fc.pre(
-          ![...JSON.stringify(item).matchAll(/"N":"([^"]*)"/g)].some(([, digits]) => Math.abs(Number(digits)) > Number.MAX_SAFE_INTEGER),
-        );
+        const text = JSON.stringify(item);
+        // The SDK refuses whole numbers over 2^53, ours are never that large; and it loses this name, which has a test of its own.
+        fc.pre(![...text.matchAll(/"N":"([^"]*)"/g)].some(([, digits]) => Math.abs(Number(digits)) > Number.MAX_SAFE_INTEGER));
+        fc.pre(!text.includes('"__proto__"'));
         expect(item).toEqual(marshall(attributes));
         expect(decodeItem(item)).toEqual(unmarshall(item));
       }),

@@ -38,7 +38,7 @@ describe('values that a policy masks', () => {
     }
   });
 
-  it('come back whatever is said: the round trip changes nothing', async () => {
+  it('come back whatever is said: the round trip changes nothing', { timeout: 120_000 }, async () => {
     // An output rule would look at what stands beside a placeholder: that is another matter.
     await stack.setPolicy({ pii: { input: 'mask', output: 'flag' }, secrets: { input: 'mask', output: 'flag' } });
     stack.says((prompt) => lastMessage(prompt));
