@@ -3,10 +3,11 @@ import { App } from 'aws-cdk-lib';
 import { catalog } from '../models/catalog.ts';
 import { buildApp } from './build-app.ts';
 import { loadSettings } from './config.ts';
+import { loadPinnedImages } from './pinned-images.ts';
 
 const app = new App();
 buildApp(
   app,
-  loadSettings((key) => app.node.tryGetContext(key)),
+  loadSettings((key) => app.node.tryGetContext(key), loadPinnedImages()),
   catalog,
 );

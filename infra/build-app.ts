@@ -4,6 +4,7 @@ import type { ServedModel } from '../models/catalog.ts';
 import { acknowledgeFindings } from './acknowledged-findings.ts';
 import { canaryMinutesOf, profileOf, type Settings } from './config.ts';
 import { EDGE_REGION, edgeStackName, gatewayStackName } from './names.ts';
+import { refuseUnpinned } from './pinned-images.ts';
 import { planEndpoints } from './plan-endpoints.ts';
 import { projectPath } from './project-path.ts';
 import { CanaryStack } from './stacks/canary-stack.ts';
@@ -26,9 +27,10 @@ export function buildApp(
   models: readonly ServedModel[],
   bundlesFolder = projectPath('dist/functions'),
 ): void {
-  const { leastCopies } = profileOf(settings);
+  const { leastCopies, pinnedImages } = profileOf(settings);
   const endpoints = planEndpoints(models, { regions: settings.regions, leastCopies, instanceType: settings.instanceType });
-  const { account, name, regions } = settings;
+  const { account, name, regions, containerDigests = {}, unpinnedImages = false } = settings;
+  if (pinnedImages && !unpinnedImages) refuseUnpinned(endpoints, containerDigests);
   // CloudFormation hands a stack's tags on to everything in it.
   const place = (region: string) => ({ env: { account, region }, tags: { penstock: name } });
   const [home = ''] = regions;
@@ -43,7 +45,7 @@ export function buildApp(
       endpoints,
       weights: weights.bucket,
       key: weights.key,
-      digests: settings.containerDigests ?? {},
+      digests: containerDigests,
     });
     const offline = inference.results && { bucket: inference.results, key: weights.key };
     const jobs = new JobsStack(app, `${name}-jobs-${region}`, { ...place(region), settings, endpoints, bundlesFolder, offline });

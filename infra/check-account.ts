@@ -1,7 +1,8 @@
-import type { Settings } from './config.ts';
-import { type Container, type ContainerDigests, type ImageName, imageName } from './constructs/model-container.ts';
+import { profileOf, type Settings } from './config.ts';
+import { type Container, type ImageName, imageName } from './constructs/model-container.ts';
 import { type EndpointPlan, instanceTypesOf } from './endpoint-plan.ts';
 import { EDGE_REGION } from './names.ts';
+import { containersOf } from './pinned-images.ts';
 
 /** What `doctor` asks AWS. Each answers `undefined` for what is not there, and throws when AWS cannot be asked. */
 export interface AccountView {
@@ -41,8 +42,7 @@ export async function checkAccount(aws: AccountView, settings: Settings, endpoin
   for (const region of settings.regions) {
     findings.push(await checkConcurrency(aws, region));
     for (const need of instancesNeeded(endpoints)) findings.push(await checkQuota(aws, region, need));
-    const containers = endpoints.flatMap(({ components }) => components.map(({ deployment }) => deployment.container));
-    for (const container of new Set(containers)) findings.push(await checkImage(aws, region, container, settings.containerDigests ?? {}));
+    for (const container of containersOf(endpoints)) findings.push(await checkImage(aws, region, container, settings));
   }
   return findings;
 }
@@ -98,9 +98,9 @@ async function checkQuota(aws: AccountView, region: string, { endpoints, instanc
   };
 }
 
-async function checkImage(aws: AccountView, region: string, container: Container, digests: ContainerDigests): Promise<Finding> {
+async function checkImage(aws: AccountView, region: string, container: Container, settings: Settings): Promise<Finding> {
   const image = imageName(container);
-  const pinned = digests[container];
+  const pinned = settings.containerDigests?.[container];
   const name = `${image.repository}${pinned === undefined ? `:${image.tag}` : `@${pinned}`}`;
   const found = await attempt(`${region}: The image ${name} can be looked up`, () => aws.imageDigest(region, image, pinned));
   if (typeof found === 'object') return found;
@@ -110,9 +110,11 @@ async function checkImage(aws: AccountView, region: string, container: Container
       text: `${region}: the image ${name} is not there or may not be pulled: take another tag, digest or container.`,
     };
   }
-  const advice =
-    pinned === undefined ? `, which stands for ${found} today: "containerDigests": { "${container}": "${found}" } pins it` : '';
-  return { good: true, text: `${region}: the image ${name} can be pulled${advice}.` };
+  if (pinned !== undefined) return { good: true, text: `${region}: the image ${name} can be pulled.` };
+  return {
+    good: !profileOf(settings).pinnedImages || settings.unpinnedImages === true,
+    text: `${region}: the image ${name} can be pulled, and stands for ${found} today: \`npm run penstock -- doctor --pin-images\` pins it.`,
+  };
 }
 
 async function attempt<Value>(what: string, ask: () => Promise<Value>): Promise<Value | Finding> {

@@ -3,9 +3,11 @@
  * `npx cdk deploy --all -c profile=production`.
  */
 import * as v from 'valibot';
+import { type ContainerDigests, IMAGE_DIGEST } from './constructs/model-container.ts';
+import { pricesSchema } from './list-prices.ts';
 import { PROFILES, type Profile } from './profiles.ts';
 
-const digest = v.pipe(v.string(), v.regex(/^sha256:[0-9a-f]{64}$/, 'must be sha256: and 64 hexadecimal digits'));
+const digest = v.pipe(v.string(), v.regex(IMAGE_DIGEST, 'must be sha256: and 64 hexadecimal digits'));
 
 const setting = {
   /** Begins the name of every stack, so that several installations live in one account. */
@@ -33,8 +35,21 @@ const setting = {
   gateway: v.optional(v.picklist(['event', 'web'], 'must be event or web')),
   /** In place of what the catalog names, for all models: where AWS lacks it, or for a try on a smaller one. */
   instanceType: v.optional(v.string('must be an instance type such as ml.g5.xlarge')),
-  /** Pins the containers' images (`npm run penstock -- doctor` tells the digests); without it AWS may renew what their tags stand for. */
+  /** The containers' images, over what `infra/pinned-images.json` pins. */
   containerDigests: v.optional(v.strictObject({ vllm: v.optional(digest), lmi: v.optional(digest) })),
+  /** Lets production go with images by their tags, which AWS may renew at any time. */
+  unpinnedImages: v.optional(
+    v.union(
+      [
+        v.boolean(),
+        v.pipe(
+          v.picklist(['true', 'false']),
+          v.transform((text) => text === 'true'),
+        ),
+      ],
+      'must be true or false',
+    ),
+  ),
   /** In place of the profile's: so often a canary makes a generation of each model, 0 for never. Oftener than models go to sleep. */
   canaryMinutes: v.optional(
     v.pipe(
@@ -47,6 +62,8 @@ const setting = {
   ),
   /** Who is told of alarms and of the budget. */
   alarmEmail: v.optional(v.pipe(v.string(), v.email('must be an e-mail address'))),
+  /** In place of the list prices that `doctor` reckons with: yours, or those of another day or region. */
+  prices: v.optional(pricesSchema),
   /** In US dollars: at 80 % and 100 % of it, and when a forecast passes it, `alarmEmail` is told. */
   monthlyBudget: v.optional(v.pipe(v.number('must be a number of dollars'), v.minValue(1, 'must be at least 1'))),
 } as const;
@@ -73,9 +90,10 @@ export function canaryMinutesOf(settings: Settings): number {
 /**
  * Reads the settings from CDK's context.
  * @param find what `app.node.tryGetContext` gives: `penstock` from cdk.json, and single settings from the command line.
+ * @param pinned the images of `infra/pinned-images.json`.
  * @throws one error with one sentence for each problem.
  */
-export function loadSettings(find: (key: string) => unknown): Settings {
+export function loadSettings(find: (key: string) => unknown, pinned: ContainerDigests = {}): Settings {
   const file = find('penstock');
   if (typeof file !== 'object' || file === null) throw new Error('cdk.json must hold the settings as "penstock" in its context.');
   const given = Object.keys(setting).flatMap((key) => {
@@ -83,7 +101,7 @@ export function loadSettings(find: (key: string) => unknown): Settings {
     return value === undefined ? [] : [[key, key === 'regions' && typeof value === 'string' ? value.split(',') : value]];
   });
   const result = v.safeParse(settingsSchema, { ...file, ...Object.fromEntries(given) });
-  if (result.success) return result.output;
+  if (result.success) return { ...result.output, containerDigests: { ...pinned, ...result.output.containerDigests } };
   const problems = result.issues.map((issue) => `${v.getDotPath(issue) ?? 'penstock'} ${describe(issue)}`);
   throw new Error(`Bad settings in cdk.json (context "penstock"):\n- ${problems.join('\n- ')}`);
 }

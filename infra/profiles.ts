@@ -17,6 +17,8 @@ export interface Profile {
   readonly probe: boolean;
   /** So often a canary makes a generation at the public address, in minutes; 0 for never. It keeps every model awake. */
   readonly canaryMinutes: number;
+  /** Images by their digest only, so that AWS cannot renew what runs. */
+  readonly pinnedImages: boolean;
 }
 
 export const PROFILES = {
@@ -30,6 +32,7 @@ export const PROFILES = {
     signingKey: false,
     probe: false,
     canaryMinutes: 0,
+    pinnedImages: false,
   },
   production: {
     leastCopies: 1,
@@ -41,5 +44,6 @@ export const PROFILES = {
     signingKey: true,
     probe: true,
     canaryMinutes: 5,
+    pinnedImages: true,
   },
 } as const satisfies Record<string, Profile>;

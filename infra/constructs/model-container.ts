@@ -10,7 +10,10 @@ const IMAGES = {
 
 export type Container = keyof typeof IMAGES;
 
-/** `sha256:…` of what a container's tag stands for. `doctor` tells which one it is today; the settings pin it. */
+/** How an image is called that never changes: https://github.com/opencontainers/image-spec/blob/main/descriptor.md#digests */
+export const IMAGE_DIGEST = /^sha256:[0-9a-f]{64}$/;
+
+/** What a container's tag stands for: `infra/pinned-images.json` and the settings pin it. */
 export type ContainerDigests = Readonly<Partial<Record<Container, string | undefined>>>;
 
 export interface ImageName {

@@ -7,9 +7,10 @@ const load = (penstock: unknown, flags: Record<string, unknown> = {}) =>
 
 describe('settings', () => {
   it('come from cdk.json, and one by one from the command line', () => {
-    expect(load(good)).toEqual(good);
+    expect(load(good)).toEqual({ ...good, containerDigests: {} });
     expect(load(good, { profile: 'production', regions: 'eu-west-1,us-east-1' })).toEqual({
       ...good,
+      containerDigests: {},
       profile: 'production',
       regions: ['eu-west-1', 'us-east-1'],
     });
@@ -18,6 +19,12 @@ describe('settings', () => {
   it('take a number from the command line too, where it is a text', () => {
     expect(load(good, { canaryMinutes: '10' }).canaryMinutes).toBe(10);
     expect(load({ ...good, canaryMinutes: 0 }).canaryMinutes).toBe(0);
+  });
+
+  it('take true and false from the command line too', () => {
+    expect(load(good, { unpinnedImages: 'true' }).unpinnedImages).toBe(true);
+    expect(load(good, { unpinnedImages: 'false' }).unpinnedImages).toBe(false);
+    expect(load({ ...good, unpinnedImages: true }).unpinnedImages).toBe(true);
   });
 
   it.each([
@@ -31,6 +38,9 @@ describe('settings', () => {
     ['a misspelt setting', { ...good, regoins: [] }, /regoins is no setting/],
     ['a canary that comes too seldom', { ...good, canaryMinutes: 30 }, /canaryMinutes must be at most 15/],
     ['a canary that is no number', { ...good, canaryMinutes: 'often' }, /canaryMinutes must be a number of minutes/],
+    ['a price that is none', { ...good, prices: { keyMonth: '1' } }, /prices\.keyMonth must be a number of dollars/],
+    ['a price of something else', { ...good, prices: { coffee: 3 } }, /prices\.coffee is no setting/],
+    ['an answer that is neither', { ...good, unpinnedImages: 'maybe' }, /unpinnedImages must be true or false/],
     ['a tag as digest', { ...good, containerDigests: { vllm: 'latest' } }, /containerDigests\.vllm must be sha256:/],
   ])('refuse %s in one sentence', (_, settings, sentence) => {
     expect(() => load(settings)).toThrow(sentence);

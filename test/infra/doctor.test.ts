@@ -6,6 +6,7 @@ import { createAccountView, readHourlyPrice } from '../../infra/aws-account.ts';
 import { type AccountView, checkAccount } from '../../infra/check-account.ts';
 import type { Settings } from '../../infra/config.ts';
 import { estimateIdleCost } from '../../infra/estimate-cost.ts';
+import { LIST_PRICES } from '../../infra/list-prices.ts';
 import { planEndpoints } from '../../infra/plan-endpoints.ts';
 import { catalog, type ModelDeployment, type ServedModel } from '../../models/catalog.ts';
 import { type Moto, startMoto } from '../support/moto.ts';
@@ -58,9 +59,17 @@ describe('the examination of an account', () => {
     expect((await badOf(changes)).join('\n')).toMatch(sentence);
   });
 
-  it('tells the digest that pins an image, and looks for the one that is pinned', async () => {
-    const findings = await checkAccount(ready, settings, endpoints);
-    expect(findings.map(({ text }) => text).join('\n')).toContain(`"containerDigests": { "vllm": "${DIGEST}" }`);
+  it('tells what an image is called today, and looks for the one that is pinned', async () => {
+    const imageIn = async (changes: Partial<Settings>) => {
+      const findings = await checkAccount(ready, { ...settings, ...changes }, endpoints);
+      return findings.find(({ text }) => text.includes('the image'));
+    };
+    const advice = `stands for ${DIGEST} today: \`npm run penstock -- doctor --pin-images\` pins it.`;
+    expect(await imageIn({})).toEqual({ good: true, text: expect.stringContaining(advice) });
+    // Where images have to be pinned, it is a finding.
+    expect(await imageIn({ profile: 'production' })).toEqual({ good: false, text: expect.stringContaining(advice) });
+    expect(await imageIn({ profile: 'production', unpinnedImages: true })).toMatchObject({ good: true });
+    expect(await imageIn({ profile: 'production', containerDigests: { vllm: DIGEST } })).toMatchObject({ good: true });
     const asked: (string | undefined)[] = [];
     const view: AccountView = {
       ...ready,
@@ -107,6 +116,9 @@ describe('the examination of an account', () => {
   });
 });
 
+/** A dollar for everything. */
+const ONES = Object.fromEntries(Object.keys(LIST_PRICES).map((name) => [name, 1]));
+
 describe('the estimate', () => {
   const total = async (changes: Partial<Settings>, leastCopies: number) => {
     const all = { ...settings, ...changes };
@@ -151,12 +163,26 @@ describe('the estimate', () => {
 
   it('says of each price where it is from', async () => {
     for (const { source } of await estimateIdleCost({ ...settings, profile: 'production' }, endpoints, async () => 1))
-      expect(source).toMatch(/^https:\/\/aws\.amazon\.com\/[\w-]+\/pricing\/$|price list/);
+      expect(source).toMatch(
+        /^list price of us-east-1, \d{4}-\d{2}: https:\/\/aws\.amazon\.com\/[\w-]+\/pricing\/$|^AWS's price list, asked now$/,
+      );
+  });
+
+  it('takes the prices that the settings have in place of any of them, and says so', async () => {
+    const own = { ...settings, profile: 'production', prices: { ...ONES, instanceHour: { 'ml.g6.xlarge': 1 } } } as const;
+    const unasked = () => Promise.reject(new Error('asked'));
+    const lines = await estimateIdleCost(own, planEndpoints(catalog, { regions: own.regions, leastCopies: 1 }), unasked);
+    expect(lines.map(({ source }) => source)).toEqual(lines.map(() => 'your price, in cdk.json'));
+    const of = (what: string) => lines.find((line) => line.what === what)?.dollars;
+    expect([of('alarms'), of('composite alarms'), of('firewall'), of('probe'), of('metrics of the canary')]).toEqual([14, 2, 1, 1, 3]);
+    expect(lines[0]?.dollars).toBe(730);
   });
 
   it('says what it does not know', async () => {
     const plan = planEndpoints(catalog, { regions: settings.regions, leastCopies: 1 });
-    expect((await estimateIdleCost(settings, plan, async () => undefined))[0]?.dollars).toBeUndefined();
+    const [line] = await estimateIdleCost(settings, plan, async () => undefined);
+    expect(line?.dollars).toBeUndefined();
+    expect(line?.source).toContain('prices.instanceHour');
   });
 
   it('reads the hourly price out of AWS`s price list', () => {

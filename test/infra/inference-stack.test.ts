@@ -2,7 +2,7 @@ import { Match, type Template } from 'aws-cdk-lib/assertions';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { encodeRequest } from '../../functions/drivers/sagemaker-endpoint-request.ts';
 import { catalog, type ModelDeployment, type ServedModel } from '../../models/catalog.ts';
-import { type Stacks, statementsOf, synthesise, synthesiseProduction } from '../support/synthesise-stacks.ts';
+import { DIGEST, type Stacks, statementsOf, synthesise, synthesiseProduction } from '../support/synthesise-stacks.ts';
 
 const [model] = catalog as readonly [ServedModel]; // the catalog is never empty
 const deployment = model.deployment as ModelDeployment; // our own model has one
@@ -149,7 +149,6 @@ const adapterOn = (on: ServedModel, name: string, rank: number): ServedModel => 
     adapter: { base: on.id, artifact: `adapters/${name}.tar.gz`, rank },
   };
 };
-const DIGEST = `sha256:${'a'.repeat(64)}`;
 
 describe('what a catalog may ask for', () => {
   let inference: Template;

@@ -126,7 +126,7 @@ afterAll(async () => {
 
 async function build(kind: 'event' | 'web'): Promise<App> {
   const { default: file } = await import(projectPath('cdk.json'), { with: { type: 'json' } });
-  const penstock = { ...file.context.penstock, profile: 'production', regions: [TEST_REGION], gateway: kind };
+  const penstock = { ...file.context.penstock, profile: 'production', unpinnedImages: true, regions: [TEST_REGION], gateway: kind };
   const app = new App({ context: { ...file.context, penstock } });
   buildApp(
     app,

@@ -23,7 +23,7 @@ const synth = (...options: string[]) =>
   });
 
 it('`npm run synth` makes every stack', async () => {
-  await synth('-c', 'profile=production', '-c', `regions=${REGIONS.join(',')}`);
+  await synth('-c', 'profile=production', '-c', `regions=${REGIONS.join(',')}`, '-c', 'unpinnedImages=true');
   const templates = (await readdir(out))
     .filter((name) => name.endsWith('.template.json'))
     .map((name) => name.replace('.template.json', ''));

@@ -12,6 +12,9 @@ import { catalog, type ServedModel } from '../../models/catalog.ts';
 export const REGIONS = ['eu-west-1', 'us-west-2'];
 export const DOMAIN = { name: 'api.example.com', certificateArn: 'arn:aws:acm:us-east-1:111111111111:certificate/0' };
 
+/** Stands for the image that `doctor --pin-images` would find. */
+export const DIGEST = `sha256:${'a'.repeat(64)}`;
+
 /** By its name without the installation's: `gateway-eu-west-1`. */
 export type Stacks = (stack: string) => Template;
 
@@ -36,7 +39,7 @@ export async function synthesise(
 /** Everything that production has. */
 export function synthesiseProduction(): Promise<Stacks> {
   const contact = { alarmEmail: 'ops@example.com', monthlyBudget: 5000 };
-  return synthesise({ profile: 'production', regions: REGIONS, domain: DOMAIN, ...contact });
+  return synthesise({ profile: 'production', regions: REGIONS, domain: DOMAIN, containerDigests: { vllm: DIGEST }, ...contact });
 }
 
 let made: string | undefined;
