@@ -8,7 +8,11 @@ export async function* mergeChoices<Event extends object>(
   stop: AbortController,
 ): AsyncGenerator<Event & { readonly index: number }> {
   const running = new Map(choices.map((choice) => [choice.index, choice.events[Symbol.asyncIterator]()]));
-  const pull = async (index: number, iterator: AsyncIterator<Event>) => ({ index, result: await iterator.next() });
+  const pull = (index: number, iterator: AsyncIterator<Event>) => {
+    const pulled = iterator.next().then((result) => ({ index, result }));
+    pulled.catch(() => undefined); // whoever reads slowly meets it when it comes to it
+    return pulled;
+  };
   const pending = new Map([...running].map(([index, iterator]) => [index, pull(index, iterator)]));
   try {
     while (pending.size > 0) {

@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers/promises';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { mergeChoices } from '../../../../functions/gateway/pipeline/merge-choices.ts';
@@ -47,6 +48,23 @@ describe('mergeChoices', () => {
     expect((await merged.next()).value).toEqual({ index: 1, value: 1 });
     await expect(merged.next()).rejects.toThrow('the endpoint broke');
     expect(stop.signal.aborted).toBe(true);
+  });
+
+  it('keeps a failure for a reader who comes to it late', async () => {
+    const unhandled: unknown[] = [];
+    const note = (error: unknown) => unhandled.push(error);
+    process.on('unhandledRejection', note);
+    async function* fail(): AsyncGenerator<{ value: number }> {
+      yield { value: 1 };
+      throw new Error('the endpoint broke');
+    }
+    const merged = mergeChoices([{ index: 0, events: fail() }], new AbortController());
+    await merged.next();
+    await setImmediate(); // Node looks for failures that nobody met once all promises are through
+    await setImmediate();
+    process.off('unhandledRejection', note);
+    expect(unhandled).toEqual([]);
+    await expect(merged.next()).rejects.toThrow('the endpoint broke');
   });
 
   it('closes choices that wait for a token when its reader leaves', async () => {
