@@ -3,7 +3,7 @@
  * describes it. The SDK's own signer does the same in a dozen asynchronous steps and derives the signing key's name by an HMAC each time; this is
  * one HMAC and one hash beside the body's, which is what is left of a signature on the way to a first token.
  */
-import { createHmac, hash } from 'node:crypto';
+import { createHmac, createSecretKey, hash, type KeyObject } from 'node:crypto';
 
 export interface SignedRequest {
   readonly method: string;
@@ -27,12 +27,13 @@ export interface SigningScope {
 
 /** @returns the signature in hex, by a signing key that is derived once a day for each secret, region and service. */
 export function createSignatureV4(): (request: SignedRequest, scope: SigningScope) => string {
-  let last: { readonly name: string; readonly key: Buffer } | undefined;
-  const keyOf = ({ secretAccessKey, region, service, date }: SigningScope): Buffer => {
+  let last: { readonly name: string; readonly key: KeyObject } | undefined;
+  const keyOf = ({ secretAccessKey, region, service, date }: SigningScope): KeyObject => {
     const name = `${date.slice(0, 8)}/${region}/${service}/${secretAccessKey}`;
     if (last?.name !== name) {
       const key = [date.slice(0, 8), region, service, 'aws4_request'].reduce<string | Buffer>(hmac, `AWS4${secretAccessKey}`);
-      last = { name, key: Buffer.from(key) };
+      // Of bare bytes Node makes a key object for each HMAC, which takes ten times as long as the HMAC.
+      last = { name, key: createSecretKey(Buffer.from(key)) };
     }
     return last.key;
   };

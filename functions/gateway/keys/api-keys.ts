@@ -2,7 +2,7 @@
  * API keys: of a key only its SHA-256 and its first characters are kept. A key belongs to a project, a project to an organisation, and each of
  * the three may have limits. Rotation gives the same key (its id, limits and counters) another secret, and the old secret some time to go.
  */
-import { createHash, randomBytes } from 'node:crypto';
+import { hash, randomBytes } from 'node:crypto';
 import * as v from 'valibot';
 import type { Attributes, Row, Table } from '../services/table.ts';
 import type { Clock, Ids } from '../services.ts';
@@ -166,7 +166,7 @@ export function createApiKeys(table: Table, clock: Clock, ids: Ids, staticKeys: 
 
 /** A key is random, so one round of SHA-256 is enough; looking a digest up tells nothing about the time that a comparison takes. */
 function hashOf(secret: string): string {
-  return createHash('sha256').update(secret).digest('hex');
+  return hash('sha256', secret, 'hex');
 }
 
 /** What a key of the configuration is called. */

@@ -43,27 +43,49 @@ export interface Counter {
 
 /** The counters that a request at this time counts in. Windows are in the names, so that a new window needs no resetting. */
 export function countersAt(atMs: number, limits: Limits): readonly Counter[] {
-  const iso = new Date(atMs).toISOString();
+  return windowsAt(atMs).map((window) => ({ ...window, limit: limitOf(limits, window) }));
+}
+
+function limitOf(limits: Limits, { name, unit }: Window): number | undefined {
+  const limit = limits[name];
+  return limit === undefined || unit !== 'nanodollars' ? limit : Math.round(limit * NANO);
+}
+
+type Window = Omit<Counter, 'limit'>;
+
+/** By their minute: each request asks for them several times before it is admitted. */
+const windows = new Map<number, readonly Window[]>();
+const MOST_WINDOWS = 100;
+
+function windowsAt(atMs: number): readonly Window[] {
+  const minute = Math.floor(atMs / 60_000);
+  const known = windows.get(minute);
+  if (known !== undefined) return known;
+  if (windows.size >= MOST_WINDOWS) windows.clear();
+  const made = describeWindows(minute * 60_000);
+  windows.set(minute, made);
+  return made;
+}
+
+function describeWindows(minuteMs: number): readonly Window[] {
+  const at = new Date(minuteMs);
+  const iso = at.toISOString();
   const [minute, day, month] = [iso.slice(0, 16), iso.slice(0, 10), iso.slice(0, 7)];
-  const nextMinute = Math.floor(atMs / 60_000) * 60_000 + 60_000;
-  const nextDay = Date.UTC(new Date(atMs).getUTCFullYear(), new Date(atMs).getUTCMonth(), new Date(atMs).getUTCDate() + 1);
-  const nextMonth = Date.UTC(new Date(atMs).getUTCFullYear(), new Date(atMs).getUTCMonth() + 1, 1);
-  const nano = (amount: number | undefined) => (amount === undefined ? undefined : Math.round(amount * NANO));
-  const counter = (name: keyof Limits, unit: Counter['unit'], window: string, resetsAt: number | undefined): Counter => ({
-    name,
-    attribute: `${unit}/${window}`,
-    unit,
-    resetsAt,
-    limit: unit === 'nanodollars' ? nano(limits[name]) : limits[name],
+  const nextMinute = minuteMs + 60_000;
+  const nextDay = Date.UTC(at.getUTCFullYear(), at.getUTCMonth(), at.getUTCDate() + 1);
+  const nextMonth = Date.UTC(at.getUTCFullYear(), at.getUTCMonth() + 1, 1);
+  const window = (name: keyof Limits, unit: Counter['unit'], named: string, resetsAt: number | undefined): Window => ({
+    ...{ name, unit, resetsAt },
+    attribute: `${unit}/${named}`,
   });
   return [
-    counter('requests_per_minute', 'requests', minute, nextMinute),
-    counter('tokens_per_minute', 'tokens', minute, nextMinute),
-    counter('tokens_per_day', 'tokens', day, nextDay),
-    counter('tokens_per_month', 'tokens', month, nextMonth),
-    counter('tokens_total', 'tokens', 'total', undefined),
-    counter('dollars_per_day', 'nanodollars', day, nextDay),
-    counter('dollars_per_month', 'nanodollars', month, nextMonth),
+    window('requests_per_minute', 'requests', minute, nextMinute),
+    window('tokens_per_minute', 'tokens', minute, nextMinute),
+    window('tokens_per_day', 'tokens', day, nextDay),
+    window('tokens_per_month', 'tokens', month, nextMonth),
+    window('tokens_total', 'tokens', 'total', undefined),
+    window('dollars_per_day', 'nanodollars', day, nextDay),
+    window('dollars_per_month', 'nanodollars', month, nextMonth),
   ];
 }
 
@@ -72,9 +94,11 @@ const LONGEST_GENERATION_MS = 3_600_000;
 
 /** Counters of windows that are over: the next write takes them along. */
 export function staleCounters(attributes: Attributes, atMs: number): readonly string[] {
-  const windows = [...countersAt(atMs, {}), ...countersAt(atMs - LONGEST_GENERATION_MS, {})];
-  const current = new Set(windows.map((counter) => counter.attribute));
-  return Object.keys(attributes).filter((name) => /^(requests|tokens|nanodollars)\//.test(name) && !current.has(name));
+  const [current, before] = [windowsAt(atMs), windowsAt(atMs - LONGEST_GENERATION_MS)];
+  const isIn = (those: readonly Window[], name: string) => those.some(({ attribute }) => attribute === name);
+  return Object.keys(attributes).filter(
+    (name) => /^(requests|tokens|nanodollars)\//.test(name) && !isIn(current, name) && !isIn(before, name),
+  );
 }
 
 export function countOf(attributes: Attributes | undefined, name: string): number {

@@ -4,6 +4,7 @@
  * (`x-penstock-lease: SECONDS`) may come back within it; one that sent an `Idempotency-Key` finds its answer under that key.
  */
 import { createHash } from 'node:crypto';
+import { setImmediate } from 'node:timers/promises';
 import { HandOverError, InvalidRequestError, TakenOverError } from '../errors.ts';
 import type { EndUserTrace } from '../generation/end-users.ts';
 import type { Generation } from '../generation/generation.ts';
@@ -110,6 +111,14 @@ async function startAnswer<State>(
   const admission = { caller, generationId, mayBeContinued: isLogKept && isDetached, isHandedOver: jobs !== undefined };
   const running = await runRequest(room, admission, request, signal);
   const { generation, events } = running;
+  const start = () => begin(events, isBackground ? Promise.resolve() : form.isStream ? generation.waiting : undefined);
+  let beginning: Promise<AsyncIterableIterator<GenerationEvent>> | undefined;
+  if (!isDetached) {
+    // Nobody goes on with an answer that ends with its connection, so its endpoint is at work while its log is opened.
+    beginning = start();
+    beginning.catch(() => undefined); // met below
+    await setImmediate();
+  }
   let tokenLog: RunningLog;
   let begun: AsyncIterableIterator<GenerationEvent>;
   const giveBack = async () => {
@@ -141,8 +150,7 @@ async function startAnswer<State>(
     throw error;
   }
   try {
-    const early = isBackground ? Promise.resolve() : form.isStream ? generation.waiting : undefined;
-    begun = jobs === undefined ? await begin(events, early) : events;
+    begun = jobs === undefined ? await (beginning ?? start()) : events;
   } catch (error) {
     await tokenLog.end();
     throw error;

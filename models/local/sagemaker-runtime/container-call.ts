@@ -1,5 +1,6 @@
 /** The call from the endpoint to a container: POST /invocations, with the headers that SageMaker passes on. */
 import { Agent, request as httpRequest, type IncomingHttpHeaders, type IncomingMessage, type RequestOptions } from 'node:http';
+import { urlToHttpOptions } from 'node:url';
 import { isConnectionLost } from '../../../layers/network/is-connection-lost.ts';
 import { ADAPTER_HEADER } from '../../invocation.ts';
 
@@ -29,6 +30,18 @@ export function containerHeaders(
   return headers;
 }
 
+const addresses = new Map<string, RequestOptions>();
+
+/** Looked up once for each container of the settings. */
+function addressOf(container: string): RequestOptions {
+  const known = addresses.get(container);
+  if (known !== undefined) return known;
+  const url = new URL('invocations', container.endsWith('/') ? container : `${container}/`);
+  const address = { ...urlToHttpOptions(url), method: 'POST' };
+  addresses.set(container, address);
+  return address;
+}
+
 /** Calls take the connection that was used last; idle ones are closed by the container. */
 const agent = new Agent({ keepAlive: true, scheduling: 'lifo' });
 
@@ -43,9 +56,9 @@ export async function callContainer(
   body: Uint8Array,
   signal: AbortSignal,
 ): Promise<IncomingMessage> {
+  const address = addressOf(container);
   const call = (options: RequestOptions) => {
-    const url = new URL('invocations', container.endsWith('/') ? container : `${container}/`);
-    const request = httpRequest(url, { method: 'POST', headers: { ...headers, 'content-length': body.length }, signal, ...options });
+    const request = httpRequest({ ...address, headers: { ...headers, 'content-length': body.length }, signal, ...options });
     const answer = new Promise<IncomingMessage>((resolve, reject) => {
       request.once('response', resolve);
       request.on('error', reject);
