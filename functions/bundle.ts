@@ -3,11 +3,13 @@
  * and the tests use the same bundles, so that what is tested is what is deployed.
  */
 import { execFile } from 'node:child_process';
+import { createHash } from 'node:crypto';
 import { cp, mkdir, rm, stat, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { parseArgs, promisify } from 'node:util';
 import { type BuildOptions, type BuildResult, build, type Plugin } from 'esbuild';
+import { catalog } from '../models/catalog.ts';
 import { ENCODING_NAMES, loadEncoding } from '../models/tokenizers/encodings.ts';
 import {
   builtinsOneByOne,
@@ -18,6 +20,7 @@ import {
   onDemand,
   withoutDatesAndStreams,
 } from './bundle-plugins.ts';
+import { standInForAws } from './first-answer.ts';
 import { BUNDLE_FILE } from './load-bundle.ts';
 
 interface FunctionBundle {
@@ -134,14 +137,13 @@ async function bundleText(input: Pick<BuildOptions, 'entryPoints' | 'stdin'>): P
   return outputFiles.map(({ text }) => text).join('');
 }
 
-/** Enough for every function to start: it asks nobody for anything before its first request. */
+/** Enough for every function to start, and for the gateway to answer a request with the key `none`. */
 const ANY_ENVIRONMENT = {
   AWS_REGION: 'us-east-1',
-  AWS_ENDPOINT_URL: 'http://127.0.0.1:9',
   AWS_ACCESS_KEY_ID: 'none',
   AWS_SECRET_ACCESS_KEY: 'none',
   AWS_LAMBDA_HTTP_ENDPOINT: '127.0.0.1:0',
-  PENSTOCK_API_KEY_HASHES: '0'.repeat(64),
+  PENSTOCK_API_KEY_HASHES: createHash('sha256').update('none').digest('hex'),
   PENSTOCK_TABLE: 'none',
   PENSTOCK_TOKENIZERS: join(project, 'models/tokenizers'),
   PENSTOCK_SAFETY_WEIGHTS: join(project, 'models/safety/weights/linear-heads.bin'),
@@ -152,14 +154,16 @@ const ANY_ENVIRONMENT = {
 };
 
 /**
- * Starts a bundled function once, on the Node that it will run on, and keeps what V8 compiled for that.
- * @throws when it does not start.
+ * Starts a bundled function once, on the Node that it will run on, and keeps what V8 compiled for that and for a first request.
+ * @throws when it does not start or not answer.
  */
 async function writeCodeCache([command = '', ...before]: readonly string[], file: string): Promise<void> {
   const code = await bundleText({ entryPoints: [join(project, 'functions/write-code-cache.ts')] });
   // With a seed of its own and threads, V8 makes other bytes of the same bundle each time, and it would be deployed again each time.
   const settings = ['--predictable', '--random-seed=1', '--input-type=module', '--eval', code];
-  await promisify(execFile)(command, [...before, ...settings, pathToFileURL(file).href], { env: ANY_ENVIRONMENT });
+  await using aws = await standInForAws();
+  const env = { ...ANY_ENVIRONMENT, AWS_ENDPOINT_URL: aws.url };
+  await promisify(execFile)(command, [...before, ...settings, catalog[0]?.id ?? '', pathToFileURL(file).href], { env });
 }
 
 /** The encodings of GPT models, for counting tokens of theirs. Compiled once (some seconds), then only looked at. */

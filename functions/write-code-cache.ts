@@ -1,13 +1,39 @@
 /**
- * Runs when a function is bundled, on the Node that it is bundled for, with the URL of its `index.mjs`. Starts the function as Lambda does, without a
- * request, and writes what V8 has compiled for that beside the bundle.
+ * Runs when a function is bundled, on the Node that it is bundled for: `node ... MODEL URL_OF_INDEX_MJS`. Starts the function as Lambda does, makes
+ * it answer a request if it is one that does, and writes what V8 has compiled for both beside the bundle.
  */
 import { codeCacheFile, compileBundle } from './load-bundle.ts';
 
-const url = process.argv.at(-1) ?? '';
-Object.assign(globalThis, { awslambda: { streamifyResponse: (handler: unknown) => handler } });
+const [model = '', url = ''] = process.argv.slice(-2);
+const REQUEST = {
+  version: '2.0',
+  rawPath: '/v1/chat/completions',
+  headers: { authorization: 'Bearer none', 'content-type': 'application/json' },
+  requestContext: { domainName: 'localhost', http: { method: 'POST' } },
+  body: JSON.stringify({ model, messages: [{ role: 'user', content: 'Hello' }], max_tokens: 1, stream: true }),
+};
+
+type Handler = (event: object, stream: object, context: object) => Promise<void>;
+let answer: Handler | undefined;
+let status = 200;
+const lambda = {
+  streamifyResponse(handler: Handler) {
+    answer = handler;
+    return handler;
+  },
+  HttpResponseStream: {
+    from(stream: object, { statusCode }: { readonly statusCode: number }) {
+      status = statusCode;
+      return stream;
+    },
+  },
+};
+Object.assign(globalThis, { awslambda: lambda });
 
 const bundle = compileBundle(url);
 await bundle.start();
+const stream = { write: () => true, end: (done: () => void) => done(), on() {}, off() {} };
+await answer?.(REQUEST, stream, { awsRequestId: 'none', getRemainingTimeInMillis: () => 60_000 });
+if (status !== 200) throw new Error(`The bundled function answers its first request with ${status}.`);
 process.getBuiltinModule('node:fs').writeFileSync(new URL(codeCacheFile(), url), bundle.createCodeCache());
 process.exit(0); // a web function listens
