@@ -39,6 +39,11 @@ export function failedJobsName({ name }: Settings): string {
   return `${name}-jobs-failed`;
 }
 
+/** The parameter with what is switched without a deployment, in each region. */
+export function switchesName({ name }: Settings): string {
+  return `/${name}/switches`;
+}
+
 /** The alias that answers callers. */
 export const LIVE = 'live';
 

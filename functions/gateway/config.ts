@@ -44,6 +44,8 @@ export interface GatewayConfig {
   readonly maxBodyBytes: number;
   /** What clients see before the path, where a CDN or proxy stands before the gateway. */
   readonly publicOrigin: string | undefined;
+  /** A parameter of AWS Systems Manager, or a file, with what is switched without a deployment; `undefined` for nothing. */
+  readonly switches: { readonly kind: 'parameter' | 'file'; readonly name: string } | undefined;
   /** A key in KMS that signs client secrets; `undefined` for keys that lie in the table. */
   readonly signingKeyArn: string | undefined;
   /** An identity provider whose users may call; `undefined` for none. */
@@ -114,6 +116,9 @@ export const ENVIRONMENT = {
   PENSTOCK_PUBLIC_ORIGIN:
     'what clients see before the path (https://api.example), for proofs of possession; default: the host that the CDN was called by, or as the request says',
   PENSTOCK_SIGNING_KEY_ARN: 'KMS key (ECC_NIST_P256, SIGN_VERIFY) that signs client secrets; default: keys in the table',
+  PENSTOCK_SWITCHES_PARAMETER:
+    'parameter of AWS Systems Manager with what is switched without a deployment, see docs/operations.md; default: nothing is',
+  PENSTOCK_SWITCHES: 'JSON file with the same; read by the server only',
   OIDC_ISSUER: 'issuer (https://...) of an identity provider, such as a Cognito user pool, whose users may call',
   OIDC_AUDIENCE: 'audience, or client id, that their tokens must have',
   OIDC_KEY_ID: 'id of the API key whose rights and limits they share',
@@ -258,6 +263,12 @@ function readOidc(read: Reader): OidcSettings | undefined {
   return { issuer, jwksUri, audience: audience ?? '', keyId: keyId ?? '' };
 }
 
+function readSwitches({ env }: Reader): GatewayConfig['switches'] {
+  const { PENSTOCK_SWITCHES_PARAMETER: parameter, PENSTOCK_SWITCHES: file } = env;
+  if (parameter) return { kind: 'parameter', name: parameter };
+  return file ? { kind: 'file', name: file } : undefined;
+}
+
 function stateFolder(read: Reader): string {
   return read.env['PENSTOCK_DATA'] ?? join(read.env['XDG_STATE_HOME'] || join(homedir(), '.local', 'state'), 'penstock');
 }
@@ -267,6 +278,7 @@ function readGateway(read: Reader, defaults: Defaults): Omit<GatewayConfig, 'api
   return {
     publicOrigin: read.origin('PENSTOCK_PUBLIC_ORIGIN'),
     signingKeyArn: read.env['PENSTOCK_SIGNING_KEY_ARN'] || undefined,
+    switches: readSwitches(read),
     oidc: readOidc(read),
     store: tableName ? { kind: 'dynamodb', tableName } : read.env['PENSTOCK_DATA'] === 'memory' ? { kind: 'memory' } : defaults.store,
     jobsQueueUrl: read.env['PENSTOCK_JOBS_QUEUE'] || undefined,

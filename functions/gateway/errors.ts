@@ -204,6 +204,15 @@ export class DrainingError extends GatewayError {
   }
 }
 
+/** Whoever runs the gateway lets it make no new answers, or this model none. */
+export class OutOfServiceError extends GatewayError {
+  override readonly name = 'OutOfServiceError';
+  override readonly status = 503;
+  override readonly type = 'server_error';
+  override readonly code = 'out_of_service';
+  override readonly retryAfterSeconds = 60;
+}
+
 /** The function may not run any longer: the answer is ended before Lambda would cut it without a word. */
 export class DeadlineError extends GatewayError {
   override readonly name = 'DeadlineError';

@@ -5,6 +5,7 @@
 import type { AddressInfo } from 'node:net';
 import { drainOnSignal } from '../../layers/network/drain-on-signal.ts';
 import { createDynamoDbTable } from '../drivers/dynamodb-table.ts';
+import { createFileSetting } from '../drivers/file-setting.ts';
 import { createFolderEncodings } from '../drivers/folder-encodings.ts';
 import { createFolderTokenizerFiles } from '../drivers/folder-tokenizer-files.ts';
 import { createJsonLog } from '../drivers/json-log.ts';
@@ -15,12 +16,14 @@ import { loadSafetyClassifier } from '../drivers/safety-classifier-file.ts';
 import { createPolicyFile } from '../drivers/safety-policy-file.ts';
 import { createSageMakerEndpoint } from '../drivers/sagemaker-endpoint.ts';
 import { createSqliteTable } from '../drivers/sqlite-table.ts';
+import { createSsmSetting } from '../drivers/ssm-setting.ts';
 import { createApp } from './app.ts';
 import { ENVIRONMENT, type GatewayConfig, loadServerConfig } from './config.ts';
 import { createHttpServer } from './serve-http.ts';
 import { loadServedModels } from './served-models.ts';
 import type { Table } from './services/table.ts';
 import type { Clock } from './services.ts';
+import { createSwitches, type Switches, switchLog, UNSWITCHED } from './switches.ts';
 
 if (process.argv.includes('--help')) {
   const settings = Object.entries(ENVIRONMENT).map(([name, meaning]) => `  ${name.padEnd(30)} ${meaning}`);
@@ -40,6 +43,7 @@ async function start(): Promise<void> {
   const config = loadServerConfig();
   const models = await loadServedModels(config.catalog, createFolderTokenizerFiles(config.tokenizersFolder), config.answerPipelines);
   const clock = { now: Date.now };
+  const switches = openSwitches(config, clock);
   const services = {
     models,
     endpoint: createSageMakerEndpoint(),
@@ -48,7 +52,8 @@ async function start(): Promise<void> {
     ids: createRandomIds(),
     ...(config.signingKeyArn === undefined ? {} : { signer: createKmsSigner(config.signingKeyArn) }),
     encodings: createFolderEncodings(config.encodingsFolder),
-    log,
+    log: switchLog(log, switches),
+    switches,
     classifier: await loadSafetyClassifier(config.safetyWeightsFile),
     policyFile: createPolicyFile(config.safetyPolicyFile, clock, log),
   };
@@ -69,6 +74,11 @@ async function start(): Promise<void> {
     draining = true;
     log.write('info', 'draining', { signal });
   });
+}
+
+function openSwitches({ switches }: GatewayConfig, clock: Clock): Switches {
+  if (switches === undefined) return UNSWITCHED;
+  return createSwitches(switches.kind === 'file' ? createFileSetting(switches.name) : createSsmSetting(switches.name), clock, log);
 }
 
 function openTable(store: GatewayConfig['store'], clock: Clock): Table {

@@ -7,6 +7,7 @@ import type { SafetyPolicy, WindowClassifier } from '../../layers/safety/index.t
 import type { Tokenizer } from '../../layers/tokenizer/index.ts';
 import type { ServedModels } from './served-models.ts';
 import type { Table } from './services/table.ts';
+import type { Switches } from './switches.ts';
 
 /** Where one answer is generated. */
 export interface EndpointTarget {
@@ -179,6 +180,12 @@ export interface Ids {
   create(prefix: string): string;
 }
 
+/** A text that somebody edits while the gateway runs. */
+export interface SettingText {
+  /** As it stands; `undefined` when there is none. @throws {StoreUnavailableError} */
+  read(): Promise<string | undefined>;
+}
+
 /** A safety policy that somebody edits while the gateway runs. */
 export interface PolicyFile {
   /** The policy as it stands. @throws while there has never been one that can be used. */
@@ -197,6 +204,8 @@ export interface Services {
   readonly offline?: OfflineEndpoint;
   /** Signs client secrets; none where their keys lie in the table. */
   readonly signer?: Signer;
+  /** What is changed without a deployment; none where nothing is. */
+  readonly switches?: Switches;
   /** None where nobody counts for other models. */
   readonly encodings?: Encodings;
   /** Scores texts for safety policies and moderations. */

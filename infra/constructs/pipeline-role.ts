@@ -4,6 +4,7 @@ import type { LogGroup } from 'aws-cdk-lib/aws-logs';
 import { asyncEndpointName } from '../../models/catalog.ts';
 import type { Settings } from '../config.ts';
 import { type EndpointPlan, modelsOf } from '../endpoint-plan.ts';
+import { switchesName } from '../names.ts';
 
 /**
  * The role of a function that generates: its log and its table, and what it adds. `test/infra/least-privilege.test.ts` compares it with the calls
@@ -34,6 +35,12 @@ export function allowLog(role: Role, logs: LogGroup): void {
 
 export function allow(role: Role, actions: readonly string[], resources: readonly string[]): void {
   role.addToPolicy(new PolicyStatement({ actions: [...actions], resources: [...resources] }));
+}
+
+/** To read what is switched without a deployment; the gateway's stack makes it. */
+export function allowSwitches(role: Role, stack: Stack, settings: Settings): void {
+  const name = switchesName(settings).slice(1);
+  allow(role, ['ssm:GetParameter'], [stack.formatArn({ service: 'ssm', resource: 'parameter', resourceName: name })]);
 }
 
 /** Exactly the endpoints and components that the catalog routes to: those of all regions, which stand in for each other. */

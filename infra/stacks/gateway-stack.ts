@@ -14,6 +14,7 @@ import {
   WebFunctionRuntime,
 } from 'aws-cdk-lib/aws-lambda';
 import type { LogGroup } from 'aws-cdk-lib/aws-logs';
+import { StringParameter } from 'aws-cdk-lib/aws-ssm';
 import type { Construct } from 'constructs';
 import { profileOf, type Settings } from '../config.ts';
 import { createEventFunction, createFunctionLog } from '../constructs/event-function.ts';
@@ -23,10 +24,19 @@ import {
   ENCODINGS_ENVIRONMENT,
   MODEL_FILES_ENVIRONMENT,
 } from '../constructs/model-files-layer.ts';
-import { allow, createPipelineRole, endpointArns, otherRegions } from '../constructs/pipeline-role.ts';
+import { allow, allowSwitches, createPipelineRole, endpointArns, otherRegions } from '../constructs/pipeline-role.ts';
 import type { EndpointPlan } from '../endpoint-plan.ts';
 import { WHOLE_CPU_MB } from '../function-memory.ts';
-import { firstApiKeyName, GATEWAY_DOMAIN_OUTPUT, gatewayName, jobsName, LIVE, originSecretName, tableName } from '../names.ts';
+import {
+  firstApiKeyName,
+  GATEWAY_DOMAIN_OUTPUT,
+  gatewayName,
+  jobsName,
+  LIVE,
+  originSecretName,
+  switchesName,
+  tableName,
+} from '../names.ts';
 
 export interface GatewayStackProps extends StackProps {
   readonly settings: Settings;
@@ -56,6 +66,7 @@ export class GatewayStack extends Stack {
       ...(settings.domain === undefined ? {} : { PENSTOCK_PUBLIC_ORIGIN: `https://${settings.domain.name}` }),
       ...otherRegions(this, settings),
       PENSTOCK_TABLE: tableName(settings),
+      PENSTOCK_SWITCHES_PARAMETER: this.#createSwitches(settings),
       PENSTOCK_ORIGIN_SECRET_ARN: this.#secretArn(originSecretName(settings)),
       PENSTOCK_API_KEY_ARN: this.#secretArn(firstApiKeyName(settings)),
       PENSTOCK_JOBS_QUEUE: `https://sqs.${this.region}.${this.urlSuffix}/${this.account}/${jobsName(settings)}`,
@@ -113,8 +124,20 @@ export class GatewayStack extends Stack {
       ['secretsmanager:GetSecretValue'],
       [originSecretName(settings), firstApiKeyName(settings)].map((name) => `${this.#secretArn(name)}-??????`),
     );
+    allowSwitches(role, this, settings);
     allow(role, ['sqs:SendMessage'], [this.formatArn({ service: 'sqs', resource: jobsName(settings) })]);
     return role;
+  }
+
+  /** @returns its name. What operators write into it stays: CloudFormation writes its own text only when it makes it. */
+  #createSwitches(settings: Settings): string {
+    const parameterName = switchesName(settings);
+    new StringParameter(this, 'Switches', {
+      parameterName,
+      stringValue: '{}',
+      description: 'What Penstock changes without a deployment: docs/operations.md#switch-without-a-deployment',
+    });
+    return parameterName;
   }
 
   /** @returns its ARN. What it signs lives for hours, so it may go with the stack; another region's key is as good. */

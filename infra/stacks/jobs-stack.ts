@@ -8,10 +8,10 @@ import type { Construct } from 'constructs';
 import type { Settings } from '../config.ts';
 import { createEventFunction, createFunctionLog } from '../constructs/event-function.ts';
 import { createModelFilesLayer, MODEL_FILES_ENVIRONMENT } from '../constructs/model-files-layer.ts';
-import { allow, asyncEndpointArns, createPipelineRole, endpointArns, otherRegions } from '../constructs/pipeline-role.ts';
+import { allow, allowSwitches, asyncEndpointArns, createPipelineRole, endpointArns, otherRegions } from '../constructs/pipeline-role.ts';
 import type { EndpointPlan } from '../endpoint-plan.ts';
 import { WHOLE_CPU_MB } from '../function-memory.ts';
-import { failedJobsName, jobsName, tableName } from '../names.ts';
+import { failedJobsName, jobsName, switchesName, tableName } from '../names.ts';
 
 export interface JobsStackProps extends StackProps {
   readonly settings: Settings;
@@ -57,6 +57,7 @@ export class JobsStack extends Stack {
       logs,
     });
     allow(role, ['sagemaker:InvokeEndpointWithResponseStream'], endpointArns(this, endpoints, settings));
+    allowSwitches(role, this, settings);
     if (offline !== undefined) this.#allowOffline(role, queue, endpoints, offline);
     const worker = createEventFunction(this, 'Worker', {
       functionName: jobsName(settings),
@@ -72,6 +73,7 @@ export class JobsStack extends Stack {
         ...MODEL_FILES_ENVIRONMENT,
         ...otherRegions(this, settings),
         PENSTOCK_TABLE: tableName(settings),
+        PENSTOCK_SWITCHES_PARAMETER: switchesName(settings),
         MAX_WAIT_SECONDS: String(MAX_WAIT_SECONDS),
         ...(offline === undefined ? {} : { PENSTOCK_OFFLINE_BUCKET: offline.bucket.bucketName, PENSTOCK_JOBS_QUEUE: queue.queueUrl }),
       },

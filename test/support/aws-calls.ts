@@ -62,6 +62,7 @@ function readCalls(service: string, { headers, url = '' }: IncomingMessage, body
     return [{ action: `secretsmanager:${operation}`, resource: String(input.SecretId).replace(/^arn:.*:secret:/, 'secret:') }];
   if (service === 'sqs') return [{ action: `sqs:${operation}`, resource: String(input.QueueUrl).replace(/^.*\//, '') }];
   if (service === 'kms') return [{ action: `kms:${operation}`, resource: String(input.KeyId).replace(/^arn:.*:(?=key\/)/, '') }];
+  if (service === 'ssm') return [{ action: `ssm:${operation}`, resource: `parameter${input.Name}` }];
   if (service !== 'dynamodb') return [{ action: `${service}:${operation}`, resource: '*' }];
   // A transaction needs what its parts need: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/transaction-apis-iam.html
   if (operation !== 'TransactWriteItems') return [{ action: `dynamodb:${operation}`, resource: `table/${input.TableName}` }];

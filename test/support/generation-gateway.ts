@@ -8,6 +8,7 @@ import { type GatewayConfig, loadConfig } from '../../functions/gateway/config.t
 import { loadServedModels, type ServedModels } from '../../functions/gateway/served-models.ts';
 import type { Table } from '../../functions/gateway/services/table.ts';
 import type { Clock, Endpoint, JobQueue, Services, Signer } from '../../functions/gateway/services.ts';
+import type { Switches } from '../../functions/gateway/switches.ts';
 import type { Continuation, ServedModel } from '../../models/catalog.ts';
 import { TEST_KEY } from './gateway.ts';
 
@@ -44,6 +45,8 @@ export interface TestGatewayOptions {
   readonly recovers?: boolean;
   /** Where background responses go, for a process that does not outlive its requests. */
   readonly jobs?: JobQueue;
+  /** What is switched without a deployment. */
+  readonly switches?: Switches;
   /** What signs client secrets, where their keys do not lie in the table. */
   readonly signer?: Signer;
 }
@@ -85,6 +88,7 @@ export async function createGenerationServices(
   classifier ??= loadSafetyClassifier(config.safetyWeightsFile);
   const given = {
     ...(options.jobs === undefined ? {} : { jobs: options.jobs }),
+    ...(options.switches === undefined ? {} : { switches: options.switches }),
     ...(options.signer === undefined ? {} : { signer: options.signer }),
   };
   const services = { models, endpoint, table, classifier: await classifier, clock, ids: createRandomIds(), log, ...given };

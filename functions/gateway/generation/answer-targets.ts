@@ -2,6 +2,7 @@ import { chooseTarget, type WeightedTarget, withoutRouting } from '../routing/ch
 import { hedgeFirstEvent } from '../routing/hedge-first-event.ts';
 import { nameOf, type TargetHealth } from '../routing/target-health.ts';
 import type { Clock, Endpoint, EndpointEvent, EndpointRequest, EndpointTarget } from '../services.ts';
+import type { Switches, SwitchSettings } from '../switches.ts';
 import { classify, isTimeLimit } from './call-failure.ts';
 import type { CallFailure } from './machine.ts';
 
@@ -9,6 +10,7 @@ interface TargetServices {
   readonly endpoint: Endpoint;
   readonly health: TargetHealth;
   readonly clock: Clock;
+  readonly switches: Switches;
   readonly config: { readonly retry: { readonly hedgeAfterMs: number } };
 }
 
@@ -26,8 +28,9 @@ export class AnswerTargets {
   /** @param isContinued tokens are there already: only targets that go on with them are asked. */
   choose(request: Omit<EndpointRequest, 'target'>, isContinued: boolean, tried: readonly EndpointTarget[] = this.#failed): EndpointTarget {
     const { promptTokenIds, sessionId } = request;
-    const { health, clock } = this.#services;
-    return withoutRouting(chooseTarget(this.#targets, health, { promptTokenIds, sessionId, isContinued, tried, nowMs: clock.now() }));
+    const { health, clock, switches } = this.#services;
+    const open = withoutSwitchedOff(this.#targets, isContinued, switches.current());
+    return withoutRouting(chooseTarget(open, health, { promptTokenIds, sessionId, isContinued, tried, nowMs: clock.now() }));
   }
 
   /** One call; with a second one beside it when the first is silent for too long and there is another target. */
@@ -69,4 +72,17 @@ export class AnswerTargets {
     this.#failed.push(target);
     return 'broken';
   }
+}
+
+/** Without the targets that are out of service, as long as another can answer. */
+function withoutSwitchedOff(
+  targets: readonly WeightedTarget[],
+  isContinued: boolean,
+  { endpointsOut }: SwitchSettings,
+): readonly WeightedTarget[] {
+  if (endpointsOut.length === 0) return targets;
+  const open = targets.filter(
+    ({ region, endpointName }) => !endpointsOut.includes(region === undefined ? endpointName : `${region}/${endpointName}`),
+  );
+  return open.some(({ continuation }) => !isContinued || continuation !== 'none') ? open : targets;
 }

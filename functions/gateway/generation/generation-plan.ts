@@ -6,6 +6,7 @@ import type { RetryBudget } from '../routing/retry-budget.ts';
 import type { TargetHealth } from '../routing/target-health.ts';
 import type { Table } from '../services/table.ts';
 import type { Clock, Endpoint, EndpointRequest, Log } from '../services.ts';
+import type { Switches } from '../switches.ts';
 import type { CapacityQueue } from './capacity-queue.ts';
 import type { Ledger } from './ledger.ts';
 import type { Runner } from './runner.ts';
@@ -23,6 +24,7 @@ export interface GenerationRoom {
   readonly runner: Runner;
   readonly clock: Clock;
   readonly log: Log;
+  readonly switches: Switches;
   readonly config: { readonly retry: { readonly maxFailures: number; readonly canWait: boolean; readonly hedgeAfterMs: number } };
 }
 

@@ -10,6 +10,7 @@ import { chooseReviewers } from '../safety/choose-reviewers.ts';
 import { createSafetyPolicies, type SafetyPolicies } from '../safety/policies.ts';
 import { createTenantSafety } from '../safety/tenant-safety.ts';
 import type { Services } from '../services.ts';
+import { type Switches, UNSWITCHED } from '../switches.ts';
 import { CapacityQueue } from './capacity-queue.ts';
 import { createEndUsers, type EndUsers } from './end-users.ts';
 import { createLedger, type Ledger } from './ledger.ts';
@@ -35,6 +36,7 @@ export interface Room extends Services {
   readonly moderation: SafetyFilter;
   /** What judges prompts and answers, tenant by tenant. */
   readonly policies: SafetyPolicies;
+  readonly switches: Switches;
   readonly config: GatewayConfig;
 }
 
@@ -63,6 +65,7 @@ export function createRoom(services: Services, config: GatewayConfig): Room {
     retries: new RetryBudget(config.retry.budget, clock),
     logs: createLiveLogs({ ...services, retentionSeconds: config.tokenLog.retentionSeconds }, config.runnerLeaseMs),
     endUsers: createEndUsers(table, clock),
+    switches: services.switches ?? UNSWITCHED,
     moderation: createSafetyFilter(MODERATION_POLICY, resources),
     policies: createSafetyPolicies(services, (policy) => createTenantSafety(policy, services.classifier, reviewers)),
     config,

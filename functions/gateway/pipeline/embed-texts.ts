@@ -5,6 +5,7 @@ import type { Room } from '../generation/room.ts';
 import { screenEmbeddingInput } from '../safety/screen-texts.ts';
 import type { EmbeddingRequest, EmbeddingResult } from '../services.ts';
 import { meterPrompt } from './meter-prompt.ts';
+import { refuseSwitchedOff } from './refuse-switched-off.ts';
 import type { Admission } from './run-generation.ts';
 
 /**
@@ -26,6 +27,7 @@ export async function embedTexts(
 ): Promise<EmbeddingResult> {
   const { modelId, requestId, param, dimensions } = request;
   const model = chooseEmbeddingModel(room.config.embeddingModels, modelId, admission.caller.models);
+  await refuseSwitchedOff(room.switches, modelId);
   if (dimensions !== undefined && dimensions > model.dimensions) {
     throw new InvalidRequestError(`'dimensions' is ${dimensions}, but ${model.id} has ${model.dimensions}.`, { param: 'dimensions' });
   }

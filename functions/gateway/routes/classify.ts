@@ -5,6 +5,7 @@ import { chooseModel } from '../pipeline/choose-model.ts';
 import { planClassification } from '../pipeline/classify/classify.ts';
 import { type PriorCache, priorKey } from '../pipeline/classify/prior-cache.ts';
 import { meterPrompt } from '../pipeline/meter-prompt.ts';
+import { refuseSwitchedOff } from '../pipeline/refuse-switched-off.ts';
 import { scoreTokens } from '../pipeline/score-tokens.ts';
 import { screenTexts } from '../safety/screen-texts.ts';
 import { deploymentOf } from '../served-models.ts';
@@ -17,6 +18,7 @@ export async function classify(c: RouteContext, room: Room, priors: PriorCache):
   const caller = c.get('caller');
   const request = parseClassifyRequest(await readJsonBody(c));
   const model = chooseModel(room.models, request.modelId, caller.models);
+  await refuseSwitchedOff(room.switches, request.modelId);
   const key = await priorKey(model, request.task, request.decideEach);
   const { texts, verdicts } = await screenTexts(room, caller, request.inputs, { param: 'input', requestId, signal: c.req.raw.signal });
   const plan = planClassification(model, request.task, texts, request.decideEach, priors.get(key));
