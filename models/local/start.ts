@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { ENCODING_NAMES, loadEncoding } from '../tokenizers/encodings.ts';
 import { makeFolder } from './make-folder.ts';
+import { beginEmbeddings } from './prepare-embeddings.ts';
 import { prepareModel } from './prepare-model.ts';
 import { SentenceError } from './sentence-error.ts';
 import { HELP, type LocalSettings, readSettings } from './settings.ts';
@@ -26,7 +27,8 @@ async function start(settings: LocalSettings): Promise<void> {
   await refuseTakenPort(settings);
   const logFolder = join(settings.cacheFolder, 'logs');
   await makeFolder(logFolder);
-  const model = await prepareModel(settings);
+  const embeddings = beginEmbeddings(settings, (sentence) => console.error(sentence));
+  const model = { ...(await prepareModel(settings)), embeddingsFolder: await embeddings.folder() };
   const runFolder = await mkdtemp(join(tmpdir(), 'penstock-'));
   const startedAt = performance.now();
   const supervisor = new Supervisor({ logFolder, say: (sentence) => console.error(sentence) });

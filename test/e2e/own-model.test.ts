@@ -12,7 +12,7 @@ let client: OpenAI;
 
 beforeAll(async () => {
   cache = await mkdtemp(join(tmpdir(), 'penstock-cache-'));
-  penstock = await startPenstock(['--model', join(ENGINE_FIXTURES, 'tiny-q4_1.gguf')], { PENSTOCK_CACHE: cache });
+  penstock = await startPenstock(['--no-embeddings', '--model', join(ENGINE_FIXTURES, 'tiny-q4_1.gguf')], { PENSTOCK_CACHE: cache });
   client = new OpenAI({ baseURL: penstock.url, apiKey: 'sk-local', maxRetries: 0 });
 });
 afterAll(async () => {

@@ -5,7 +5,7 @@ import { Tokenizer } from '@huggingface/tokenizers';
 import { InferenceSession, Tensor } from 'onnxruntime-node';
 import { SentenceError } from '../sentence-error.ts';
 
-const EMBEDDING_FILES = { graph: 'model.onnx', tokenizer: 'tokenizer.json' } as const;
+export const EMBEDDING_FILES = { graph: 'model.onnx', tokenizer: 'tokenizer.json' } as const;
 
 /** Longest text in tokens, the two that mark its ends among them: what all-MiniLM-L6-v2 was trained on. */
 const MAX_TOKENS = 256;

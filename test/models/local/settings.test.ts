@@ -19,6 +19,13 @@ describe('readSettings', () => {
     expect(() => readSettings(['--nonsense'], {})).toThrow('--nonsense');
   });
 
+  it('serves the default embedding model unless it is told otherwise', () => {
+    expect(readSettings([], {})).toMatchObject({ embeddings: 'default' });
+    expect(readSettings(['--no-embeddings'], {})).toMatchObject({ embeddings: 'none' });
+    expect(readSettings(['--embeddings', '/mine'], {})).toMatchObject({ embeddings: { folder: '/mine' } });
+    expect(() => readSettings(['--embeddings', '/mine', '--no-embeddings'], {})).toThrow('exclude each other');
+  });
+
   it('explains each option in --help', () => {
     expect(readSettings(['--help'], {})).toBe('help');
     for (const option of [
@@ -30,6 +37,7 @@ describe('readSettings', () => {
       '--queue',
       '--threads',
       '--embeddings',
+      '--no-embeddings',
       '--faults',
       'PENSTOCK_API_KEY',
       'PENSTOCK_CACHE',
