@@ -1,9 +1,12 @@
 import { join } from 'node:path';
 import { type Duration, RemovalPolicy, type Stack } from 'aws-cdk-lib';
+import { Unit } from 'aws-cdk-lib/aws-cloudwatch';
 import type { Role } from 'aws-cdk-lib/aws-iam';
 import { Architecture, Code, Function as EventFunction, type LayerVersion, LoggingFormat, Runtime } from 'aws-cdk-lib/aws-lambda';
-import { LogGroup } from 'aws-cdk-lib/aws-logs';
+import { FilterPattern, LogGroup } from 'aws-cdk-lib/aws-logs';
 import { profileOf, type Settings } from '../config.ts';
+import { metricsNamespace } from '../names.ts';
+import { COUNTED_LINES } from './counted-lines.ts';
 
 export interface EventFunctionProps {
   readonly functionName: string;
@@ -34,7 +37,23 @@ export function createEventFunction(stack: Stack, id: string, props: EventFuncti
   });
 }
 
-/** A function's log, kept as long as the profile says. */
+/** The log of a function that generates: what goes wrong in it, and what its safety policy finds, are counted. */
 export function createFunctionLog(stack: Stack, settings: Settings): LogGroup {
+  const logs = createLog(stack, settings);
+  for (const { metricName, of, dimensions } of Object.values(COUNTED_LINES)) {
+    logs.addMetricFilter(metricName, {
+      filterPattern: FilterPattern.stringValue(of.field, '=', of.value),
+      metricNamespace: metricsNamespace(settings),
+      metricName,
+      metricValue: '1',
+      dimensions,
+      unit: Unit.COUNT,
+    });
+  }
+  return logs;
+}
+
+/** A function's log, kept as long as the profile says. */
+export function createLog(stack: Stack, settings: Settings): LogGroup {
   return new LogGroup(stack, 'Logs', { retention: profileOf(settings).logRetentionDays, removalPolicy: RemovalPolicy.DESTROY });
 }

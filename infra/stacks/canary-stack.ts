@@ -8,7 +8,7 @@ import type { ITopic } from 'aws-cdk-lib/aws-sns';
 import type { Construct } from 'constructs';
 import { canaryMinutesOf, type Settings } from '../config.ts';
 import { canaryMetric } from '../constructs/canary-metric.ts';
-import { createEventFunction, createFunctionLog } from '../constructs/event-function.ts';
+import { createEventFunction, createLog } from '../constructs/event-function.ts';
 import { allow, allowLog, createFunctionRole } from '../constructs/pipeline-role.ts';
 import { stackOutput } from '../constructs/stack-output.ts';
 import { type EndpointPlan, modelsOf } from '../endpoint-plan.ts';
@@ -37,7 +37,7 @@ export class CanaryStack extends Stack {
     // was switched off can be switched on again.
     const key = new Secret(this, 'ApiKey', { description: "The canary's API key" });
     new CfnOutput(this, 'CanaryKey', { value: key.secretArn, description: 'The secret to put an API key into' });
-    const logs = createFunctionLog(this, settings);
+    const logs = createLog(this, settings);
     const role = createFunctionRole(this, 'Penstock canary: its key, its log');
     allow(role, ['secretsmanager:GetSecretValue'], [key.secretArn]);
     allowLog(role, logs);

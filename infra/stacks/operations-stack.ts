@@ -18,6 +18,7 @@ import type { Construct } from 'constructs';
 import { canaryMinutesOf, type Settings } from '../config.ts';
 import { createAlarmTopic } from '../constructs/alarm-topic.ts';
 import { type CanaryMetricName, canaryMetric } from '../constructs/canary-metric.ts';
+import { COUNTED_LINES, eachOf, errorMetric } from '../constructs/counted-lines.ts';
 import { type EndpointPlan, modelsOf } from '../endpoint-plan.ts';
 import { failedJobsName, gatewayName, jobsName, LIVE, tableName } from '../names.ts';
 
@@ -62,10 +63,15 @@ export class OperationsStack extends Stack {
     return new Metric({ namespace: 'AWS/Lambda', metricName, dimensionsMap, statistic, period });
   }
 
+  /** A stream that broke was answered with 200: only the log knows. */
   #errorRatio(period: Duration): IMetric {
     return new MathExpression({
-      expression: 'IF(requests > 0, failures / requests, 0)',
-      usingMetrics: { failures: this.#gatewayMetric('Url5xxCount', period), requests: this.#gatewayMetric('UrlRequestCount', period) },
+      expression: 'IF(requests > 0, (failures + FILL(broken, 0)) / requests, 0)',
+      usingMetrics: {
+        failures: this.#gatewayMetric('Url5xxCount', period),
+        broken: errorMetric(this.#props.settings, 'stream-failed', period),
+        requests: this.#gatewayMetric('UrlRequestCount', period),
+      },
       label: 'errors per request',
       period,
     });
@@ -160,6 +166,7 @@ export class OperationsStack extends Stack {
         ),
       );
     const { settings, endpoints } = this.#props;
+    const count = (lines: keyof typeof COUNTED_LINES) => eachOf(COUNTED_LINES[lines], settings, Duration.minutes(5));
     const canary = (name: CanaryMetricName) =>
       endpoints.flatMap(modelsOf).map(({ id }) => canaryMetric(settings, name, id).with({ label: id }));
     const graph = (title: string, left: IMetric[]) => new GraphWidget({ title, left, width: 8 });
@@ -177,6 +184,11 @@ export class OperationsStack extends Stack {
           graph('Requests in flight per copy', model('ConcurrentRequestsPerCopy', Stats.AVERAGE)),
           graph('Calls that found no copy', model('NoCapacityInvocationFailures', Stats.SUM)),
           graph('Time in the model (p90, microseconds)', model('ModelLatency', Stats.p(90))),
+        ],
+        [
+          graph('Errors in the log', [count('errors')]),
+          graph('Warnings in the log', [count('warnings')]),
+          graph('Safety verdicts', [count('inputVerdicts'), count('outputVerdicts')]),
         ],
         ...(canaryMinutesOf(settings) === 0
           ? []
