@@ -1,6 +1,6 @@
 import { createDetokenizer, type Detokenizer, type Tokenizer } from '../../../layers/tokenizer/index.ts';
 import type { CompletionInvocation, CompletionLogprobs, PromptLogprobs } from '../../invocation.ts';
-import type { EngineEvent, PositionLogprobs } from '../engine/engine.ts';
+import type { EngineEvent, PositionLogprobs } from '../engine/engine-request.ts';
 import type { PlannedChoice } from './plan-completion.ts';
 
 /** What one engine event adds to a choice. */

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import type { Tokenizer } from '../../../layers/tokenizer/index.ts';
 import { type CompletionInvocation, InvocationError } from '../../invocation.ts';
-import type { EngineRequest } from '../engine/engine.ts';
+import type { EngineRequest } from '../engine/engine-request.ts';
 import type { GrammarSpec } from '../engine/grammar.ts';
 
 /** What the container knows of its model. */

@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
-import type { EngineEvent, EngineRequest, EngineStatus } from './engine.ts';
+import type { EngineStatus } from './engine.ts';
+import type { EngineEvent, EngineRequest } from './engine-request.ts';
 import type { GrammarSpec } from './grammar.ts';
 import type { StepProfile } from './step-profile.ts';
 import type { FromWorker, ToWorker, WorkerOptions } from './worker-messages.ts';

@@ -6,7 +6,7 @@
 import { WINDOW_TOKENS } from '../convert/add-attention.ts';
 
 /** Rows of one window, as `KvPool.readWindow` gives them. */
-type WindowRows = Float32Array | Uint16Array;
+export type WindowRows = Float32Array | Uint16Array;
 
 interface Block {
   readonly id: number;

@@ -1,5 +1,6 @@
 import type { ModelFolder } from '../convert/model-folder.ts';
-import type { EngineEvent, EngineLimits, EngineRequest, EngineStatus } from './engine.ts';
+import type { EngineLimits, EngineStatus } from './engine.ts';
+import type { EngineEvent, EngineRequest } from './engine-request.ts';
 import type { GrammarSpec } from './grammar.ts';
 import type { StepProfile } from './step-profile.ts';
 

@@ -7,7 +7,8 @@ import { loadTokenizer } from '../../../layers/tokenizer/index.ts';
 import { MODEL_FILES } from '../convert/model-folder.ts';
 import { AdapterError } from './adapter.ts';
 import { Decoder } from './decoder.ts';
-import { Engine, type EngineEvent } from './engine.ts';
+import { Engine } from './engine.ts';
+import type { EngineEvent } from './engine-request.ts';
 import { GrammarError, Grammars } from './grammar.ts';
 import type { FromWorker, ToWorker, WorkerOptions } from './worker-messages.ts';
 

@@ -4,8 +4,8 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { convertModel } from '../../../../models/local/convert/convert-model.ts';
 import { openModelFolder } from '../../../../models/local/convert/model-folder.ts';
-import type { EngineEvent, EngineRequest } from '../../../../models/local/engine/engine.ts';
 import { EngineClient } from '../../../../models/local/engine/engine-client.ts';
+import type { EngineEvent, EngineRequest } from '../../../../models/local/engine/engine-request.ts';
 import { readGguf } from '../../../../models/local/gguf/read-gguf.ts';
 import { convertTinyModel, ENGINE_FIXTURES } from '../../../support/tiny-model.ts';
 
