@@ -58,22 +58,36 @@ export const deadInLambda: Plugin = {
   },
 };
 
-/** What SageMaker's runtime never makes its client call: its answers hold no dates, and no bytes that stream but as events. */
-const DATES_AND_STREAMS = /\/submodules\/serde\/(date-utils|schema-serde-lib\/schema-date-utils|util-stream\/sdk-stream-mixin)\.js$/;
+/**
+ * What SageMaker's runtime never makes its client call: its answers hold no dates, and no bytes that stream but as events; and our drivers sign by
+ * themselves.
+ */
+const ONLY_OF_OTHER_CLIENTS =
+  /\/submodules\/serde\/(date-utils|schema-serde-lib\/schema-date-utils|util-stream\/sdk-stream-mixin)\.js$|\/@smithy\/signature-v4\/dist-es\/SignatureV4\.js$/;
 
-/** For bundles that have no other client of the SDK: `needsDatesAndStreams` tells. */
-export const withoutDatesAndStreams: Plugin = {
-  name: 'without-dates-and-streams',
+/** Middleware that `functions/drivers/sagemaker-runtime-client.ts` takes out of its client anyway, by what stays of their modules. */
+const TAKEN_OUT: readonly (readonly [path: RegExp, exports: string])[] = [
+  [/\/middleware-retry\/retryMiddleware\.js$/, 'bindGetRetryPlugin = () => none, bindRetryMiddleware = () => none, retryMiddlewareOptions'],
+  [/\/middleware-user-agent\/user-agent-middleware\.js$/, 'getUserAgentPlugin = none, userAgentMiddleware, getUserAgentMiddlewareOptions'],
+  [/\/middleware-logger\/loggerMiddleware\.js$/, 'getLoggerPlugin = none, loggerMiddleware, loggerMiddlewareOptions'],
+];
+
+/** For bundles that have no other client of the SDK: `hasOtherClients` tells. */
+export const withoutOtherClients: Plugin = {
+  name: 'without-other-clients',
   setup(build) {
-    build.onLoad({ filter: DATES_AND_STREAMS }, async ({ path }) => {
-      const names = [...(await readFile(path, 'utf8')).matchAll(/^export (?:const|function) (\w+)/gm)].map(([, name]) => name);
-      const never = "const never = () => { throw new Error('This bundle holds no code for dates and streams of AWS services.'); };";
+    build.onLoad({ filter: ONLY_OF_OTHER_CLIENTS }, async ({ path }) => {
+      const names = [...(await readFile(path, 'utf8')).matchAll(/^export (?:const|function|class) (\w+)/gm)].map(([, name]) => name);
+      const never = "function never() { throw new Error('This bundle holds no code for signatures, dates and streams of the SDK.'); }";
       return { contents: `${never}\n${names.map((name) => `export { never as ${name} };`).join('\n')}` };
     });
+    for (const [filter, exports] of TAKEN_OUT) {
+      build.onLoad({ filter }, () => ({ contents: `const none = () => ({ applyToStack() {} });\nexport let ${exports};` }));
+    }
   },
 };
 
-export function needsDatesAndStreams({ inputs }: Metafile): boolean {
+export function hasOtherClients({ inputs }: Metafile): boolean {
   return Object.keys(inputs).some((path) => /\/@aws-sdk\/client-(?!sagemaker-runtime\/)/.test(path));
 }
 

@@ -2,12 +2,14 @@
  * Bundles each function into a folder of its own, ready to be a Lambda asset: `dist/functions/NAME`. `npm run build` makes them all; `infra`
  * and the tests use the same bundles, so that what is tested is what is deployed.
  */
-import { execFile } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
+import { once } from 'node:events';
 import { cp, mkdir, rm, stat, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { text } from 'node:stream/consumers';
 import { fileURLToPath, pathToFileURL } from 'node:url';
-import { parseArgs, promisify } from 'node:util';
+import { parseArgs } from 'node:util';
 import { type BuildOptions, type BuildResult, build, type Plugin } from 'esbuild';
 import { catalog } from '../models/catalog.ts';
 import { ENCODING_NAMES, loadEncoding } from '../models/tokenizers/encodings.ts';
@@ -15,10 +17,10 @@ import {
   builtinsOneByOne,
   deadInLambda,
   describeApiNow,
-  needsDatesAndStreams,
+  hasOtherClients,
   type OwnFile,
   onDemand,
-  withoutDatesAndStreams,
+  withoutOtherClients,
 } from './bundle-plugins.ts';
 import { standInForAws } from './first-answer.ts';
 import { BUNDLE_FILE } from './load-bundle.ts';
@@ -91,8 +93,8 @@ export async function bundleEntry(entry: string, file: string): Promise<number> 
   const apart = new Map<string, OwnFile>();
   const plugins = [builtinsOneByOne, deadInLambda, describeApiNow(folder), onDemand(apart)];
   const script = join(folder, BUNDLE_FILE);
-  const { metafile } = await bundleScript(entry, script, [...plugins, withoutDatesAndStreams]);
-  if (needsDatesAndStreams(metafile)) await bundleScript(entry, script, plugins);
+  const { metafile } = await bundleScript(entry, script, [...plugins, withoutOtherClients]);
+  if (hasOtherClients(metafile)) await bundleScript(entry, script, plugins);
   for (const { contents, file: name } of apart.values()) {
     const stdin = { contents, resolveDir: project };
     await build({ ...MINIFIED, ...WITH_MAP, stdin, outfile: join(folder, name), format: 'cjs', plugins: [deadInLambda] });
@@ -121,7 +123,7 @@ async function bundleScript(entry: string, file: string, plugins: Plugin[]): Pro
     plugins,
     metafile: true,
   });
-  for (const { path, text } of result.outputFiles) await writeFile(path, path === file ? returnExports(text) : text);
+  for (const output of result.outputFiles) await writeFile(output.path, output.path === file ? returnExports(output.text) : output.text);
   return result;
 }
 
@@ -134,7 +136,7 @@ function returnExports(module: string): string {
 
 async function bundleText(input: Pick<BuildOptions, 'entryPoints' | 'stdin'>): Promise<string> {
   const { outputFiles } = await build({ ...MINIFIED, ...input, write: false, format: 'esm' });
-  return outputFiles.map(({ text }) => text).join('');
+  return outputFiles.map((output) => output.text).join('');
 }
 
 /** Enough for every function to start, and for the gateway to answer a request with the key `none`. */
@@ -160,10 +162,17 @@ const ANY_ENVIRONMENT = {
 async function writeCodeCache([command = '', ...before]: readonly string[], file: string): Promise<void> {
   const code = await bundleText({ entryPoints: [join(project, 'functions/write-code-cache.ts')] });
   // With a seed of its own and threads, V8 makes other bytes of the same bundle each time, and it would be deployed again each time.
-  const settings = ['--predictable', '--random-seed=1', '--input-type=module', '--eval', code];
+  const settings = ['--predictable', '--random-seed=1', '--input-type=module', '-'];
   await using aws = await standInForAws();
-  const env = { ...ANY_ENVIRONMENT, AWS_ENDPOINT_URL: aws.url };
-  await promisify(execFile)(command, [...before, ...settings, catalog[0]?.id ?? '', pathToFileURL(file).href], { env });
+  const child = spawn(command, [...before, ...settings, catalog[0]?.id ?? '', pathToFileURL(file).href], {
+    env: { ...ANY_ENVIRONMENT, AWS_ENDPOINT_URL: aws.url },
+    stdio: ['pipe', 'ignore', 'pipe'],
+  });
+  child.stdin.end(code);
+  const [errors] = await Promise.all([text(child.stderr), once(child, 'close')]);
+  if (child.exitCode === 0) return;
+  const readable = errors.replaceAll(/^.{300,}$/gm, (line) => `${line.slice(0, 300)}…`); // Node shows the line that threw, and a bundle has few
+  throw new Error(`${file} does not start and answer:\n${readable}`);
 }
 
 /** The encodings of GPT models, for counting tokens of theirs. Compiled once (some seconds), then only looked at. */

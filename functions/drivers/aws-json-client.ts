@@ -1,21 +1,22 @@
 /**
- * Calls of AWS services that take JSON by POST (Smithy's awsJson 1.0 and 1.1), put together from the SDK's own parts: its signer, HTTP handler,
+ * Calls of AWS services that take JSON by POST (Smithy's awsJson 1.0 and 1.1), put together from the SDK's own parts: its HTTP handler,
  * credentials, settings and retries. The SDK's clients for these services bring schemas of every operation along, a tenth of the gateway's
  * bundle and a sixth of its CPU at a cold start; their types are used, their code is not.
  * https://smithy.io/2.0/aws/protocols/aws-json-1_0-protocol.html
  */
 import { partition } from '@aws-sdk/core/client';
 import { defaultProvider } from '@aws-sdk/credential-provider-node';
-import { Sha256 } from '@smithy/core/checksum';
 import { loadConfig, NODE_REGION_CONFIG_FILE_OPTIONS, NODE_REGION_CONFIG_OPTIONS } from '@smithy/core/config';
 import { HttpRequest, type HttpResponse } from '@smithy/core/protocols';
 import { isThrottlingError, isTransientError, StandardRetryStrategy } from '@smithy/core/retry';
 import { NodeHttpHandler } from '@smithy/node-http-handler';
-import { SignatureV4 } from '@smithy/signature-v4';
+import { type AwsCredentials, createRequestSigner } from './sign-request.ts';
 
 export interface AwsJsonService {
   /** As endpoints and signatures name it: `dynamodb`. */
   readonly name: string;
+  /** Before the region in its own host name, where that is not the name. */
+  readonly host?: string;
   /** What stands before the operation in `x-amz-target`. */
   readonly target: string;
   readonly version: '1.0' | '1.1';
@@ -25,7 +26,7 @@ export interface AwsJsonService {
 export interface AwsClientOptions {
   readonly endpoint?: string;
   readonly region?: string;
-  readonly credentials?: { readonly accessKeyId: string; readonly secretAccessKey: string; readonly sessionToken?: string };
+  readonly credentials?: AwsCredentials;
   /** Tries of one call, the first included. */
   readonly maxAttempts?: number;
 }
@@ -61,8 +62,10 @@ const MAX_SOCKETS = 256;
 export function createAwsJsonClient(service: AwsJsonService, options: AwsClientOptions = {}): AwsJsonClient {
   const findRegion = loadConfig(NODE_REGION_CONFIG_OPTIONS, NODE_REGION_CONFIG_FILE_OPTIONS);
   const region = async () => options.region ?? (await findRegion());
-  const endpoint = createEndpointProvider(service.name, options.endpoint, region);
-  const signer = new SignatureV4({ service: service.name, region, credentials: options.credentials ?? defaultProvider(), sha256: Sha256 });
+  const endpoint = createEndpointProvider(service, options.endpoint, region);
+  const findCredentials = defaultProvider();
+  const credentials = async () => options.credentials ?? (await findCredentials());
+  const sign = createRequestSigner();
   const agent = { keepAlive: true, maxSockets: MAX_SOCKETS };
   const http = new NodeHttpHandler({
     connectionTimeout: CONNECT_TIMEOUT_MS,
@@ -88,7 +91,7 @@ export function createAwsJsonClient(service: AwsJsonService, options: AwsClientO
       },
       body,
     });
-    const { response } = await http.handle(await signed(signer, request));
+    const { response } = await http.handle(sign(request, await credentials(), await region(), service.name, new Date()));
     return readAnswer(response);
   }
 
@@ -118,7 +121,11 @@ export function createAwsJsonClient(service: AwsJsonService, options: AwsClientO
 }
 
 /** An endpoint by the settings that the SDK reads too, or AWS's own name for the service. Looked up once. */
-function createEndpointProvider(name: string, given: string | undefined, region: () => Promise<string>): () => Promise<URL> {
+function createEndpointProvider(
+  { name, host = name }: AwsJsonService,
+  given: string | undefined,
+  region: () => Promise<string>,
+): () => Promise<URL> {
   const findUrl = loadConfig<string | undefined>({
     environmentVariableSelector: (env) =>
       env[`AWS_ENDPOINT_URL_${ENVIRONMENT_NAMES[name] ?? name.toUpperCase()}`] ?? env['AWS_ENDPOINT_URL'],
@@ -129,7 +136,7 @@ function createEndpointProvider(name: string, given: string | undefined, region:
   const find = async () => {
     const set = given ?? (await findUrl());
     if (set !== undefined) return new URL(set);
-    return serviceUrl(name, await region());
+    return serviceUrl(host, await region());
   };
   return () => {
     url ??= find();
@@ -144,10 +151,6 @@ export function serviceUrl(name: string, region: string): URL {
 
 /** Where the SDK's name for a setting is not the name of the endpoint. */
 const ENVIRONMENT_NAMES: Readonly<Record<string, string>> = { secretsmanager: 'SECRETS_MANAGER' };
-
-async function signed(signer: SignatureV4, request: HttpRequest): Promise<HttpRequest> {
-  return new HttpRequest(await signer.sign(request));
-}
 
 async function readAnswer({ statusCode, headers, body }: HttpResponse): Promise<unknown> {
   const chunks: Uint8Array[] = [];

@@ -10,7 +10,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { BUNDLES_FOLDER, bundleEntry } from '../../functions/bundle.ts';
 import { BUNDLE_FILE } from '../../functions/load-bundle.ts';
 
-const LEFT_OUT = 'This bundle holds no code for dates and streams of AWS services.';
+const LEFT_OUT = 'This bundle holds no code for signatures, dates and streams of the SDK.';
 const run = promisify(execFile);
 
 /** Inside the project, where packages are found. */
@@ -43,7 +43,7 @@ async function serve(answer: RequestListener): Promise<{ url: string; paths: str
 }
 
 describe('a bundle', () => {
-  it('is without dates and streams only where the SDK’s one client needs none', async () => {
+  it('is without signatures, dates and streams only where the SDK’s one client needs none', async () => {
     const lean = await bundle('sagemaker', "export { SageMakerRuntimeClient } from '@aws-sdk/client-sagemaker-runtime';");
     expect(await codeOf(lean)).toContain(LEFT_OUT);
     const whole = await bundle('s3', "export { S3Client, GetObjectCommand } from '@aws-sdk/client-s3';");

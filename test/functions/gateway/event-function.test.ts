@@ -10,6 +10,7 @@ import { createOpenApiDocument } from '../../../functions/gateway/openai/openapi
 import { renderDocsPage } from '../../../functions/gateway/openai/openapi-page.ts';
 import { BUNDLE_FILE, codeCacheFile } from '../../../functions/load-bundle.ts';
 import manifest from '../../../package.json' with { type: 'json' };
+import { BUNDLE_BUDGET } from '../../support/bundle-budget.ts';
 import { TEST_KEY } from '../../support/gateway.ts';
 import { functionUrlEvent } from '../../support/lambda-runtime-api.ts';
 import { type RunningFunction, runLambdaFunction } from '../../support/run-lambda-function.ts';
@@ -18,8 +19,6 @@ import { replayThen, type ScriptedContainer, startScriptedContainer } from '../.
 import { loadRecording, recordedChoices } from '../../support/vllm-recordings.ts';
 
 /** The bundle that is deployed, in front of the real SDK, our SageMaker runtime and a recorded container. */
-/** Bytes: what a cold start reads and compiles. */
-const BUNDLE_BUDGET = 600_000;
 const ORIGIN_SECRET = 'what-the-cdn-adds';
 const recording = loadRecording('stream-length');
 const texts = recordedChoices(recording).map((choice) => choice.text);

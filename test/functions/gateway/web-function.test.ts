@@ -7,14 +7,13 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { bundleFunction, FUNCTIONS } from '../../../functions/bundle.ts';
 import { freePort } from '../../../models/local/free-port.ts';
+import { BUNDLE_BUDGET } from '../../support/bundle-budget.ts';
 import { TEST_KEY } from '../../support/gateway.ts';
 import { startTestRuntime, TEST_CREDENTIALS, TEST_REGION, type TestRuntime } from '../../support/sagemaker-runtime.ts';
 import { replay, replayThen, type ScriptedContainer, startScriptedContainer } from '../../support/scripted-container.ts';
 import { loadRecording, recordedChoices } from '../../support/vllm-recordings.ts';
 
 /** The bundle that is deployed, started as Lambda starts it: a process with an address to listen at. */
-/** Bytes: what a start reads and compiles. An HTTP server is in it, which the event function does without. */
-const BUNDLE_BUDGET = 630_000;
 const recording = loadRecording('stream-length');
 const texts = recordedChoices(recording).map((choice) => choice.text);
 
