@@ -22,17 +22,18 @@ export async function serve(settings: ContainerSettings): Promise<void> {
   const { model, checked } = await beginOpening(settings.modelFolder);
   const contextLength = Math.min(settings.contextLength ?? model.config.contextLength, model.config.contextLength);
   const kvTokens = Math.max(settings.kvTokens ?? 4 * contextLength, contextLength + 1);
+  const loadingEngine = EngineClient.start({
+    model,
+    threads,
+    profile: settings.profile,
+    limits: { slots, maxQueue, kvTokens, prefillChunk, prefixCacheBytes: settings.prefixCacheMb << 20 },
+  });
+  const { embeddingsFolder } = settings;
   const [vocabulary, engine, embeddings] = await allEnded([
     readFile(join(model.path, MODEL_FILES.vocabulary)),
-    EngineClient.start({
-      model,
-      threads,
-      profile: settings.profile,
-      limits: { slots, maxQueue, kvTokens, prefillChunk, prefixCacheBytes: settings.prefixCacheMb << 20 },
-    }),
-    settings.embeddingsFolder === undefined
-      ? Promise.resolve(undefined)
-      : EmbeddingClient.start({ folder: settings.embeddingsFolder, threads }),
+    loadingEngine,
+    // One after the other: onnxruntime flushes denormal numbers only in the thread that opens the process's first session.
+    loadingEngine.then(() => (embeddingsFolder === undefined ? undefined : EmbeddingClient.start({ folder: embeddingsFolder, threads }))),
     checked,
   ]);
   const { server, drain } = createContainerServer(
