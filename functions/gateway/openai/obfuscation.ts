@@ -12,11 +12,13 @@ export function obfuscate(delta: string): string {
   let state = 0x811c9dc5;
   for (let at = 0; at < delta.length; at += 1) state = Math.imul(state ^ delta.charCodeAt(at), 0x01000193);
   state ||= 1; // 0 would stay 0
-  return Array.from({ length: BLOCK - (delta.length % BLOCK) }, () => {
+  let letters = '';
+  for (let left = BLOCK - (delta.length % BLOCK); left > 0; left -= 1) {
     // xorshift32 (Marsaglia 2003).
     state ^= state << 13;
     state ^= state >>> 17;
     state ^= state << 5;
-    return LETTERS[state & 63];
-  }).join('');
+    letters += LETTERS[state & 63];
+  }
+  return letters;
 }

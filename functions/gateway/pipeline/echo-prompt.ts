@@ -11,7 +11,18 @@ import type { ChoicePlan } from './plan-choices.ts';
  * Puts the prompt before the answer, where the caller asked for it: its text as the model read it and, with `logprobs`, how likely the model
  * found each of its tokens. With no tokens to generate this is how a given text is scored.
  */
-export async function* echoPrompt(
+export function echoPrompt(
+  events: AsyncGenerator<TextEvent>,
+  endpoint: Endpoint,
+  model: LoadedModel,
+  plan: ChoicePlan,
+  request: GenerationRequest,
+  signal: AbortSignal,
+): AsyncGenerator<TextEvent> {
+  return request.echo === true ? echoBefore(events, endpoint, model, plan, request, signal) : events;
+}
+
+async function* echoBefore(
   events: AsyncIterable<TextEvent>,
   endpoint: Endpoint,
   model: LoadedModel,
@@ -19,7 +30,6 @@ export async function* echoPrompt(
   request: GenerationRequest,
   signal: AbortSignal,
 ): AsyncGenerator<TextEvent> {
-  if (request.echo !== true) return yield* events;
   const { tokenizer } = model;
   const usage = { promptTokens: plan.promptTokenIds.length, completionTokens: 0, cachedPromptTokens: 0, reasoningTokens: 0 };
   const text = tokenizer.decode(plan.promptTokenIds);

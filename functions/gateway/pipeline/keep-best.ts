@@ -7,9 +7,15 @@ type End = Extract<GenerationEvent, { type: 'choice-end' }>;
  * GPT-3's `best_of`: of each prompt's candidates the likeliest are the answer, by their mean log-probability a token; all of them are
  * charged. Nothing can be said before all candidates are there.
  */
-export async function* keepBest(events: AsyncIterable<GenerationEvent>, request: GenerationRequest): AsyncGenerator<GenerationEvent> {
-  const { bestOf } = request;
-  if (bestOf === undefined) return yield* events;
+export function keepBest(events: AsyncGenerator<GenerationEvent>, request: GenerationRequest): AsyncGenerator<GenerationEvent> {
+  return request.bestOf === undefined ? events : keepBestOf(request.bestOf, events, request);
+}
+
+async function* keepBestOf(
+  bestOf: number,
+  events: AsyncIterable<GenerationEvent>,
+  request: GenerationRequest,
+): AsyncGenerator<GenerationEvent> {
   const candidates = new Map<number, { readonly deltas: Delta[]; end: End | undefined }>();
   for await (const event of events) {
     const candidate = candidates.get(event.index) ?? { deltas: [], end: undefined };

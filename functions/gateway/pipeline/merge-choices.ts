@@ -3,10 +3,35 @@
  * the whole. However the loop is left, `stop` is aborted first: a stream that waits for a token could not be closed otherwise, because
  * a generator's `return()` waits for its running `next()`.
  */
-export async function* mergeChoices<Event extends object>(
-  choices: readonly { readonly index: number; readonly events: AsyncIterable<Event> }[],
+export function mergeChoices<Event extends object>(
+  choices: readonly Choice<Event>[],
   stop: AbortController,
-): AsyncGenerator<Event & { readonly index: number }> {
+): AsyncGenerator<Merged<Event>> {
+  const [only, another] = choices;
+  return only !== undefined && another === undefined ? tagChoice(only, stop) : mergeSeveral(choices, stop);
+}
+
+interface Choice<Event> {
+  readonly index: number;
+  readonly events: AsyncIterable<Event>;
+}
+
+type Merged<Event> = Event & { readonly index: number };
+
+async function* tagChoice<Event extends object>({ index, events }: Choice<Event>, stop: AbortController): AsyncGenerator<Merged<Event>> {
+  const iterator = events[Symbol.asyncIterator]();
+  try {
+    for (let result = await iterator.next(); result.done !== true; result = await iterator.next()) yield { ...result.value, index };
+  } finally {
+    stop.abort();
+    await iterator.return?.().catch(() => undefined);
+  }
+}
+
+async function* mergeSeveral<Event extends object>(
+  choices: readonly Choice<Event>[],
+  stop: AbortController,
+): AsyncGenerator<Merged<Event>> {
   const running = new Map(choices.map((choice) => [choice.index, choice.events[Symbol.asyncIterator]()]));
   const pull = (index: number, iterator: AsyncIterator<Event>) => {
     const pulled = iterator.next().then((result) => ({ index, result }));

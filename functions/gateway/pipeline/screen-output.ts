@@ -1,6 +1,7 @@
 import { ChoiceTexts } from '../safety/choice-texts.ts';
 import { ChoiceTokens } from '../safety/choice-tokens.ts';
 import { type Screening, textStages, tokenStages } from '../safety/screening.ts';
+import type { TenantSafety } from '../safety/tenant-safety.ts';
 import type { ChoiceEvent, GenerationRequest, TokenDetail } from './generation-request.ts';
 
 /**
@@ -8,13 +9,21 @@ import type { ChoiceEvent, GenerationRequest, TokenDetail } from './generation-r
  * before any of it is shown, and a block ends the choice in a well-formed way, which also stops the endpoint. Values that were hidden from the model
  * are put back last, where the policy says so. Without a policy everything passes.
  */
-export async function* screenOutput(
-  events: AsyncIterable<ChoiceEvent>,
+export function screenOutput(
+  events: AsyncGenerator<ChoiceEvent>,
   screening: Screening,
   request: Pick<GenerationRequest, 'stop' | 'grammar'>,
 ): AsyncGenerator<ChoiceEvent> {
   const { safety } = screening;
-  if (safety === undefined) return yield* events;
+  return safety === undefined ? events : screenBy(safety, events, screening, request);
+}
+
+async function* screenBy(
+  safety: TenantSafety,
+  events: AsyncIterable<ChoiceEvent>,
+  screening: Screening,
+  request: Pick<GenerationRequest, 'stop' | 'grammar'>,
+): AsyncGenerator<ChoiceEvent> {
   const texts = new ChoiceTexts((part) => textStages(part, safety, screening, request));
   const tokens = new ChoiceTokens(tokenStages(safety, screening));
   let waiting: readonly TokenDetail[] = [];

@@ -1,4 +1,5 @@
 /** Frames of application/vnd.amazon.eventstream, as InvokeEndpointWithResponseStream sends them. */
+import { crc32 } from 'node:zlib';
 import { EventStreamCodec } from '@smithy/core/event-streams';
 import type { StreamFault } from './runtime-error.ts';
 
@@ -8,14 +9,32 @@ const codec = new EventStreamCodec(
 );
 
 function encode(headers: Readonly<Record<string, string>>, body: Uint8Array): Uint8Array {
-  return codec.encode({
-    headers: Object.fromEntries(Object.entries(headers).map(([name, value]) => [name, { type: 'string', value }])),
-    body,
-  });
+  return codec.encode({ headers: text(headers), body });
 }
 
+function text(headers: Readonly<Record<string, string>>) {
+  return Object.fromEntries(Object.entries(headers).map(([name, value]) => [name, { type: 'string' as const, value }]));
+}
+
+/** Those of every part are the same; there is a part, or several, for each token. */
+const PART_HEADERS = codec.formatHeaders(
+  text({ ':message-type': 'event', ':event-type': 'PayloadPart', ':content-type': 'application/octet-stream' }),
+);
+/** Length, length of the headers, and the checksum of both. */
+const PRELUDE = 12;
+const CHECKSUM = 4;
+
 export function payloadPart(bytes: Uint8Array): Uint8Array {
-  return encode({ ':message-type': 'event', ':event-type': 'PayloadPart', ':content-type': 'application/octet-stream' }, bytes);
+  const bodyAt = PRELUDE + PART_HEADERS.length;
+  const checkedLength = bodyAt + bytes.length;
+  const frame = Buffer.allocUnsafe(checkedLength + CHECKSUM);
+  frame.writeUInt32BE(frame.length, 0);
+  frame.writeUInt32BE(PART_HEADERS.length, 4);
+  frame.writeUInt32BE(crc32(frame.subarray(0, 8)), 8);
+  frame.set(PART_HEADERS, PRELUDE);
+  frame.set(bytes, bodyAt);
+  frame.writeUInt32BE(crc32(frame.subarray(0, checkedLength)), checkedLength);
+  return frame;
 }
 
 /** A frame whose checksum is wrong: what a broken proxy or cable delivers. */

@@ -7,6 +7,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import { SentenceError } from '../sentence-error.ts';
 import { takeAsyncInvocation } from './async-invocation.ts';
 import type { RuntimeConfig } from './config.ts';
+import { answerControlPlane } from './control-plane.ts';
 import { Endpoint } from './endpoint.ts';
 import { FaultDealer, type FaultPlan, parseFaultPlan } from './faults.ts';
 import { createRandom } from './hostile-cuts.ts';
@@ -29,6 +30,7 @@ export function createRuntimeServer(config: RuntimeConfig, plan?: FaultPlan): Se
     verifySignature(request, body, config, Date.now());
     const match = /^\/endpoints\/([^/]+)\/(invocations|invocations-response-stream|async-invocations)$/.exec(path);
     const surroundings = { config, endpoints, faults, random, now: () => performance.now() };
+    if (path === '/' && 'x-amz-target' in request.headers) return answerControlPlane(request, body, response, surroundings);
     if (match === null || request.method !== 'POST') throw new RuntimeError('UnknownOperationException', 'There is no such operation.');
     const [, name = '', operation] = match;
     if (operation === 'async-invocations') {
@@ -80,15 +82,21 @@ function sendJson(response: ServerResponse, status: number, body: unknown): void
 }
 
 /** @throws {RuntimeError} more than the limit; the rest is not read. */
-async function readBody(request: IncomingMessage, limitBytes: number): Promise<Buffer> {
-  const chunks: Buffer[] = [];
-  let length = 0;
-  for await (const chunk of request.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
-    length += chunk.length;
-    if (length > limitBytes) throw new RuntimeError('ValidationError', `The request body is larger than ${limitBytes} bytes.`);
-    chunks.push(chunk);
-  }
-  return Buffer.concat(chunks);
+function readBody(request: IncomingMessage, limitBytes: number): Promise<Buffer> {
+  return new Promise((resolve, reject) => {
+    const chunks: Buffer[] = [];
+    let length = 0;
+    const take = (chunk: Buffer) => {
+      length += chunk.length;
+      chunks.push(chunk);
+      if (length <= limitBytes) return;
+      request.off('data', take).pause();
+      reject(new RuntimeError('ValidationError', `The request body is larger than ${limitBytes} bytes.`));
+    };
+    request.on('data', take);
+    request.once('end', () => resolve(Buffer.concat(chunks)));
+    request.once('error', reject);
+  });
 }
 
 /** The peer and the name it used are this machine: a web page that another name was pointed here for is not. */

@@ -50,7 +50,7 @@ describe('mergeChoices', () => {
     expect(stop.signal.aborted).toBe(true);
   });
 
-  it('keeps a failure for a reader who comes to it late', async () => {
+  it.each([1, 2])('keeps a failure for a reader who comes to it late, of %i choices', async (count) => {
     const unhandled: unknown[] = [];
     const note = (error: unknown) => unhandled.push(error);
     process.on('unhandledRejection', note);
@@ -58,13 +58,17 @@ describe('mergeChoices', () => {
       yield { value: 1 };
       throw new Error('the endpoint broke');
     }
-    const merged = mergeChoices([{ index: 0, events: fail() }], new AbortController());
+    const choices = Array.from({ length: count }, (_, index) => ({ index, events: fail() }));
+    const merged = mergeChoices(choices, new AbortController());
     await merged.next();
     await setImmediate(); // Node looks for failures that nobody met once all promises are through
     await setImmediate();
     process.off('unhandledRejection', note);
     expect(unhandled).toEqual([]);
-    await expect(merged.next()).rejects.toThrow('the endpoint broke');
+    const rest = (async () => {
+      for await (const _ of merged);
+    })();
+    await expect(rest).rejects.toThrow('the endpoint broke');
   });
 
   it('closes choices that wait for a token when its reader leaves', async () => {
