@@ -12,6 +12,7 @@ export const HELP = `Usage: npm run penstock -- COMMAND [options]
 
   keys            makes, lists, changes, rotates and revokes API keys
   limits          shows and sets the limits of a project or an organisation
+  endpoints       what runs behind each model: copies, since when, and why not
   usage           what was used, by generation, day, model, key or project
   privacy         deletes what is kept of an end user; proves that nothing else is kept
   safety-policy   what is done about unsafe text, tenant by tenant
@@ -47,6 +48,13 @@ A key may use what its own limits, its project's and its organisation's all leav
   npm run penstock -- limits get project web
 
 ${LIMITS}
+${ENVIRONMENT}`,
+
+  endpoints: `Usage: npm run penstock -- endpoints [--json]
+
+A line for each place where a model is served, in every region, as SageMaker tells it to the gateway: copies that run and copies that are wanted,
+since when it has been so, and the reason of a change that failed. \`circuit\` is the gateway's own: open after three failed calls in a row.
+
 ${ENVIRONMENT}`,
 
   usage: `Usage: npm run penstock -- usage [--from DATE] [--to DATE] [--by day,model,api_key,project] [--organization ID] [--csv|--json]

@@ -1,11 +1,11 @@
-/** `npm run penstock -- keys|limits|safety-policy|usage|privacy|doctor ...`: runs a gateway's admin API from a terminal. */
+/** `npm run penstock -- keys|limits|endpoints|safety-policy|usage|privacy|doctor ...`: runs a gateway's admin API from a terminal. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { parseArgs } from 'node:util';
 import { type CommandConfig, loadCommandConfig } from './config.ts';
 import { COMMAND_HELP, HELP } from './help.ts';
 import { runSafetyPolicy } from './safety-policy.ts';
-import { showKeys, showUsage } from './show.ts';
+import { showEndpoints, showKeys, showUsage } from './show.ts';
 
 const text = { type: 'string' } as const;
 const OPTIONS = {
@@ -60,7 +60,7 @@ function parse(argv: readonly string[]) {
 
 async function run([command, action, ...rest]: readonly string[], values: Values): Promise<string> {
   if (command === 'privacy' && action === 'prove') return provePrivacy(values['seed-leak'] === true);
-  if (command !== 'usage' && action === undefined && command !== undefined && command in COMMAND_HELP) {
+  if (command !== 'usage' && command !== 'endpoints' && action === undefined && command !== undefined && command in COMMAND_HELP) {
     throw new Error(`\`${command}\` needs to know what to do.\n\n${COMMAND_HELP[command] ?? ''}`);
   }
   const call = createCaller(loadCommandConfig());
@@ -94,6 +94,8 @@ async function run([command, action, ...rest]: readonly string[], values: Values
       return show(await call('GET', limitsPath(first, second)));
     case 'limits set':
       return show(await call('PUT', limitsPath(first, second), readLimits(values) ?? {}));
+    case 'endpoints':
+      return values.json === true ? show(await call('GET', '/admin/endpoints')) : showEndpoints(await call('GET', '/admin/endpoints'));
     case 'usage':
       return usage(call, values);
     case 'privacy delete':

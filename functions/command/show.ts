@@ -14,6 +14,34 @@ export function showUsage(answer: string): string {
   return data.length === 0 ? 'Nothing was used in this time.\n' : printTable(USAGE_COLUMNS, data);
 }
 
+/** @param answer of `GET /v1/admin/endpoints`. */
+export function showEndpoints(answer: string): string {
+  const { data } = JSON.parse(answer) as { data: ListedEndpoint[] }; // of its own gateway
+  const rows = data.map(({ copies, changed_at, inference_component, in_progress, ...place }) => ({
+    ...place,
+    component: inference_component,
+    copies: copies === null ? null : `${copies.running} of ${copies.wanted}`,
+    since: changed_at === null ? null : new Date(changed_at * 1000).toISOString().replace('.000', ''),
+    in_progress,
+  }));
+  return printTable(ENDPOINT_COLUMNS, rows);
+}
+
+const ENDPOINT_COLUMNS = ['model', 'region', 'endpoint', 'component', 'status', 'copies', 'since', 'in_progress', 'circuit', 'failure'];
+
+interface ListedEndpoint {
+  readonly model: string;
+  readonly region: string | null;
+  readonly endpoint: string;
+  readonly inference_component: string | null;
+  readonly status: string;
+  readonly copies: { readonly running: number; readonly wanted: number } | null;
+  readonly changed_at: number | null;
+  readonly failure: string | null;
+  readonly in_progress: number;
+  readonly circuit: string;
+}
+
 /** @param answer of `GET /v1/admin/api_keys`. */
 export function showKeys(answer: string): string {
   const { data } = JSON.parse(answer) as { data: ListedKey[] }; // of its own gateway

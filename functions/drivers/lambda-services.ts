@@ -10,6 +10,7 @@ import { createMemoryTable } from './memory-table.ts';
 import { createRandomIds } from './random-ids.ts';
 import { loadSafetyClassifier } from './safety-classifier-file.ts';
 import { createPolicyFile } from './safety-policy-file.ts';
+import { createSageMakerControlPlane } from './sagemaker-control-plane.ts';
 import { createSageMakerEndpoint } from './sagemaker-endpoint.ts';
 import { createSqsJobs } from './sqs-jobs.ts';
 import { createSsmSetting } from './ssm-setting.ts';
@@ -22,6 +23,7 @@ export async function createLambdaServices(config: GatewayConfig, log: Log): Pro
   return {
     models: await loadServedModels(config.catalog, createFolderTokenizerFiles(config.tokenizersFolder), config.answerPipelines),
     endpoint: createSageMakerEndpoint(),
+    controlPlane: createSageMakerControlPlane(),
     // Without a table, keys of the configuration work and nothing outlives the function.
     table: config.store.kind === 'dynamodb' ? createDynamoDbTable(config.store.tableName, clock) : createMemoryTable(clock),
     ...(config.jobsQueueUrl === undefined ? {} : { jobs: createSqsJobs(config.jobsQueueUrl) }),

@@ -29,6 +29,7 @@ import {
   updateConversation,
 } from './routes/conversations.ts';
 import { createEmbeddings } from './routes/embeddings.ts';
+import { listEndpoints } from './routes/endpoints.ts';
 import { forgetUser } from './routes/forget-user.ts';
 import { getModel, listModels } from './routes/models.ts';
 import { moderate } from './routes/moderations.ts';
@@ -148,6 +149,7 @@ export function createApp(services: Services, config: GatewayConfig, isDraining:
     app.get(`/v1/admin/${owner}s/:id/limits`, admin, (c) => getLimits(c, room, owner));
     app.put(`/v1/admin/${owner}s/:id/limits`, admin, (c) => setLimits(c, room, owner));
   }
+  app.get('/v1/admin/endpoints', admin, (c) => listEndpoints(c, room));
   app.post('/v1/admin/users/forget', admin, (c) => forgetUser(c, room));
   for (const [path, scope] of [
     ['projects/:id', 'project'],

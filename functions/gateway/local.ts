@@ -14,6 +14,7 @@ import { createMemoryTable } from '../drivers/memory-table.ts';
 import { createRandomIds } from '../drivers/random-ids.ts';
 import { loadSafetyClassifier } from '../drivers/safety-classifier-file.ts';
 import { createPolicyFile } from '../drivers/safety-policy-file.ts';
+import { createSageMakerControlPlane } from '../drivers/sagemaker-control-plane.ts';
 import { createSageMakerEndpoint } from '../drivers/sagemaker-endpoint.ts';
 import { createSqliteTable } from '../drivers/sqlite-table.ts';
 import { createSsmSetting } from '../drivers/ssm-setting.ts';
@@ -47,6 +48,7 @@ async function start(): Promise<void> {
   const services = {
     models,
     endpoint: createSageMakerEndpoint(),
+    controlPlane: createSageMakerControlPlane(),
     table: openTable(config.store, clock),
     clock,
     ids: createRandomIds(),

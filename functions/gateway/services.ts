@@ -89,6 +89,24 @@ export interface Endpoint {
   embed(request: EmbeddingRequest, signal: AbortSignal): Promise<EmbeddingResult>;
 }
 
+/** How the machines behind a target are. */
+export interface TargetStatus {
+  /** In the words of SageMaker: InService, Creating, Updating, Failed, ... */
+  readonly status: string;
+  /** Copies of the model, or instances of an endpoint without inference components; none of an adapter, which runs on the copies of its base. */
+  readonly copies?: { readonly running: number; readonly wanted: number };
+  /** Since when it has been so, in milliseconds since the epoch. */
+  readonly changedAt?: number;
+  /** Why the last change failed: for whoever runs it, not for callers. */
+  readonly failure?: string;
+}
+
+/** Knows what runs. */
+export interface ControlPlane {
+  /** `undefined` when there is no such endpoint. @throws {EndpointUnavailableError} it does not say. */
+  describe(target: EndpointTarget): Promise<TargetStatus | undefined>;
+}
+
 /** Tokens whose likelihood is asked for: each after those before it. */
 export interface ScoringRequest {
   readonly target: EndpointTarget;
@@ -196,6 +214,8 @@ export interface PolicyFile {
 export interface Services {
   readonly models: ServedModels;
   readonly endpoint: Endpoint;
+  /** Tells what runs behind the endpoint; none where nobody does. */
+  readonly controlPlane?: ControlPlane;
   /** What outlives a request. */
   readonly table: Table;
   /** None where the process outlives its answers and makes them itself. */

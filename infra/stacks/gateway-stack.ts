@@ -118,7 +118,13 @@ export class GatewayStack extends Stack {
   #createRole(settings: Settings, endpoints: readonly EndpointPlan[], logs: LogGroup): Role {
     const description = 'Penstock gateway: its endpoints, its table, its secrets, its log';
     const role = createPipelineRole(this, { description, tableName: tableName(settings), logs });
-    allow(role, ['sagemaker:InvokeEndpoint', 'sagemaker:InvokeEndpointWithResponseStream'], endpointArns(this, endpoints, settings));
+    const arns = endpointArns(this, endpoints, settings);
+    allow(role, ['sagemaker:InvokeEndpoint', 'sagemaker:InvokeEndpointWithResponseStream'], arns);
+    allow(
+      role,
+      ['sagemaker:DescribeInferenceComponent'],
+      arns.filter((arn) => arn.includes(':inference-component/')),
+    );
     allow(
       role,
       ['secretsmanager:GetSecretValue'],

@@ -97,6 +97,7 @@ export async function describeStack(settings: LocalSettings, model: PreparedMode
           AWS_ACCESS_KEY_ID: credentials.accessKeyId,
           AWS_SECRET_ACCESS_KEY: credentials.secretAccessKey,
           AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME: `http://127.0.0.1:${runtimePort}`,
+          AWS_ENDPOINT_URL_SAGEMAKER: `http://127.0.0.1:${runtimePort}`,
         },
         readyUrl: `http://${settings.host === '0.0.0.0' || settings.host === '::' ? 'localhost' : settings.host}:${settings.port}/readyz`,
       },

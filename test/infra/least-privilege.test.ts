@@ -252,6 +252,7 @@ async function callEverything(): Promise<void> {
   await call('POST', `/v1/admin/api_keys/${created.id}/rotate`, {});
   await call('DELETE', `/v1/admin/api_keys/${created.id}`);
   await call('GET', '/v1/usage');
+  expect(await call('GET', '/v1/admin/endpoints')).toContain('InService');
   const { publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
   await call('POST', '/v1/client_secrets', { device_key: publicKey.export({ format: 'jwk' }) });
   // Permission is needed before the container decides: a refusal shows the call as well as an answer does.

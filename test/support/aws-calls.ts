@@ -55,9 +55,14 @@ export async function recordAwsCalls(upstreams: Readonly<Record<string, string>>
 }
 
 function readCalls(service: string, { headers, url = '' }: IncomingMessage, body: Buffer): AwsCall[] {
-  if (service === 'sagemaker') return readEndpointCalls(headers, url);
   const [, operation = 'unknown'] = String(headers['x-amz-target'] ?? '').split('.');
+  if (service === 'sagemaker' && operation === 'unknown') return readEndpointCalls(headers, url);
   const input = JSON.parse(body.toString());
+  if (service === 'sagemaker') {
+    const { EndpointName, InferenceComponentName } = input;
+    const resource = InferenceComponentName === undefined ? `endpoint/${EndpointName}` : `inference-component/${InferenceComponentName}`;
+    return [{ action: `sagemaker:${operation}`, resource }];
+  }
   if (service === 'secretsmanager')
     return [{ action: `secretsmanager:${operation}`, resource: String(input.SecretId).replace(/^arn:.*:secret:/, 'secret:') }];
   if (service === 'sqs') return [{ action: `sqs:${operation}`, resource: String(input.QueueUrl).replace(/^.*\//, '') }];

@@ -7,7 +7,7 @@ import { type App, createApp } from '../../functions/gateway/app.ts';
 import { type GatewayConfig, loadConfig } from '../../functions/gateway/config.ts';
 import { loadServedModels, type ServedModels } from '../../functions/gateway/served-models.ts';
 import type { Table } from '../../functions/gateway/services/table.ts';
-import type { Clock, Endpoint, JobQueue, Services, Signer } from '../../functions/gateway/services.ts';
+import type { Clock, ControlPlane, Endpoint, JobQueue, Services, Signer } from '../../functions/gateway/services.ts';
 import type { Switches } from '../../functions/gateway/switches.ts';
 import type { Continuation, ServedModel } from '../../models/catalog.ts';
 import { TEST_KEY } from './gateway.ts';
@@ -45,6 +45,8 @@ export interface TestGatewayOptions {
   readonly recovers?: boolean;
   /** Where background responses go, for a process that does not outlive its requests. */
   readonly jobs?: JobQueue;
+  /** Tells what runs behind the endpoint. */
+  readonly controlPlane?: ControlPlane;
   /** What is switched without a deployment. */
   readonly switches?: Switches;
   /** What signs client secrets, where their keys do not lie in the table. */
@@ -88,6 +90,7 @@ export async function createGenerationServices(
   classifier ??= loadSafetyClassifier(config.safetyWeightsFile);
   const given = {
     ...(options.jobs === undefined ? {} : { jobs: options.jobs }),
+    ...(options.controlPlane === undefined ? {} : { controlPlane: options.controlPlane }),
     ...(options.switches === undefined ? {} : { switches: options.switches }),
     ...(options.signer === undefined ? {} : { signer: options.signer }),
   };

@@ -4,6 +4,7 @@ import type { Hold, Meters } from '../keys/meters.ts';
 import type { WeightedTarget } from '../routing/choose-target.ts';
 import type { RetryBudget } from '../routing/retry-budget.ts';
 import type { TargetHealth } from '../routing/target-health.ts';
+import type { TargetStatuses } from '../routing/target-statuses.ts';
 import type { Table } from '../services/table.ts';
 import type { Clock, Endpoint, EndpointRequest, Log } from '../services.ts';
 import type { Switches } from '../switches.ts';
@@ -18,6 +19,7 @@ export interface GenerationRoom {
   readonly meters: Meters;
   readonly ledger: Ledger;
   readonly health: TargetHealth;
+  readonly statuses: TargetStatuses;
   readonly queue: CapacityQueue;
   readonly retries: RetryBudget;
   readonly table: Table;

@@ -5,7 +5,8 @@
 import { EndpointUnavailableError, TakenOverError } from '../errors.ts';
 import type { RateLimits } from '../keys/limit-answers.ts';
 import type { Hold } from '../keys/meters.ts';
-import type { EndpointEvent, EndpointRequest } from '../services.ts';
+import { withoutRouting } from '../routing/choose-target.ts';
+import type { EndpointEvent, EndpointRequest, TargetStatus } from '../services.ts';
 import { AnswerTargets } from './answer-targets.ts';
 import { classify, isAbort, outcomeOf } from './call-failure.ts';
 import { type CallOutcome, CallRecord } from './call-record.ts';
@@ -132,8 +133,16 @@ export class Generation {
     return this.#entered.promise;
   }
 
-  status(): { readonly phase: Phase; readonly position: number; readonly etaSeconds: number | undefined } {
-    return { phase: this.phase, ...this.#room.queue.status(this.#ticket) };
+  /** `runs` is what is known of the machines that would answer first. */
+  status(): {
+    readonly phase: Phase;
+    readonly position: number;
+    readonly etaSeconds: number | undefined;
+    readonly runs: TargetStatus | undefined;
+  } {
+    const [target] = this.#plan.targets;
+    const runs = target === undefined || this.phase !== 'waiting' ? undefined : this.#room.statuses.last(withoutRouting(target));
+    return { phase: this.phase, ...this.#room.queue.status(this.#ticket), runs };
   }
 
   /** One choice's tokens, from as many endpoints as it takes, as if they came from one. Leaving early ends the choice. */

@@ -6,6 +6,7 @@ import { type ApiKeys, createApiKeys } from '../keys/api-keys.ts';
 import { createMeters, type Meters } from '../keys/meters.ts';
 import { RetryBudget } from '../routing/retry-budget.ts';
 import { TargetHealth } from '../routing/target-health.ts';
+import { TargetStatuses } from '../routing/target-statuses.ts';
 import { chooseReviewers } from '../safety/choose-reviewers.ts';
 import { createSafetyPolicies, type SafetyPolicies } from '../safety/policies.ts';
 import { createTenantSafety } from '../safety/tenant-safety.ts';
@@ -28,6 +29,7 @@ export interface Room extends Services {
   readonly ledger: Ledger;
   readonly runner: Runner;
   readonly health: TargetHealth;
+  readonly statuses: TargetStatuses;
   readonly queue: CapacityQueue;
   readonly retries: RetryBudget;
   readonly logs: LiveLogs;
@@ -61,6 +63,7 @@ export function createRoom(services: Services, config: GatewayConfig): Room {
     ledger,
     runner: createRunner(table, clock, ids, config.runnerLeaseMs),
     health: new TargetHealth(),
+    statuses: new TargetStatuses(services.controlPlane, clock),
     queue: new CapacityQueue(config.queue, clock),
     retries: new RetryBudget(config.retry.budget, clock),
     logs: createLiveLogs({ ...services, retentionSeconds: config.tokenLog.retentionSeconds }, config.runnerLeaseMs),

@@ -231,6 +231,13 @@ export const operations: readonly Operation[] = [
     answer: ANY,
   },
   {
+    method: 'get',
+    path: '/v1/admin/endpoints',
+    group: 'Administration',
+    summary: 'What runs behind each model: copies, since when, and why not',
+    answer: ANY,
+  },
+  {
     method: 'post',
     path: '/v1/admin/users/forget',
     group: 'Administration',

@@ -71,7 +71,7 @@ export function targetsOf({ served: { endpoint, alternatives = [] } }: LoadedMod
   return [endpoint, ...alternatives].map(readTarget);
 }
 
-function readTarget(target: LoadedModel['served']['endpoint']): WeightedTarget {
+export function readTarget(target: LoadedModel['served']['endpoint']): WeightedTarget {
   const { name, weight = 1, continuation = 'valid', inferenceComponent, variant, region } = target;
   return {
     endpointName: name,

@@ -262,8 +262,14 @@ async function drain(events: AsyncIterable<unknown>): Promise<void> {
 }
 
 function encodeStatus(generation: Generation): string {
-  const { phase, position, etaSeconds } = generation.status();
-  const status = { state: phase, ...(position > 0 ? { position } : {}), eta_seconds: etaSeconds ?? null };
+  const { phase, position, etaSeconds, runs } = generation.status();
+  const status = {
+    state: phase,
+    ...(position > 0 ? { position } : {}),
+    eta_seconds: etaSeconds ?? null,
+    ...(runs?.copies === undefined ? {} : { copies: runs.copies }),
+    ...(runs?.changedAt === undefined ? {} : { since: Math.floor(runs.changedAt / 1000) }),
+  };
   return `event: penstock.status\ndata: ${JSON.stringify(status)}\n\n`;
 }
 

@@ -1,6 +1,14 @@
 /** The copies of one model (or the instances of one variant): which of them answer now, and which one takes the next call. */
 import { createHash } from 'node:crypto';
 
+export interface PoolState {
+  /** Copies that answer, and those that would when all have loaded. */
+  readonly running: number;
+  readonly wanted: number;
+  /** How long it has been so. */
+  readonly unchangedMs: number;
+}
+
 export class CopyPool {
   readonly #containers: readonly string[];
   readonly #loadSeconds: number;
@@ -9,6 +17,7 @@ export class CopyPool {
   #copies: number;
   /** When the copies that are loading answer; `undefined` when none loads. */
   #loadedAt: number | undefined;
+  #changedAt = performance.now();
   #turn = 0;
 
   constructor(options: { containers: readonly string[]; copies?: number | undefined; loadSeconds?: number; scaleUpWhenRefused?: boolean }) {
@@ -37,17 +46,27 @@ export class CopyPool {
 
   /** A call found no copy. Where the settings say so, copies begin to load. */
   refused(now: number): void {
-    if (this.#scaleUpWhenRefused && this.#loadedAt === undefined) this.#loadedAt = now + this.#loadSeconds * 1000;
+    if (!this.#scaleUpWhenRefused || this.#loadedAt !== undefined) return;
+    this.#loadedAt = now + this.#loadSeconds * 1000;
+    this.#changedAt = now;
   }
 
   /** All copies are gone, and back after this time. */
   reload(loadSeconds: number, now: number): void {
     this.#copies = 0;
     this.#loadedAt = now + loadSeconds * 1000;
+    this.#changedAt = now;
+  }
+
+  state(now: number): PoolState {
+    const running = this.#ready(now).length;
+    const wanted = this.#loadedAt === undefined ? running : this.#containers.length;
+    return { running, wanted, unchangedMs: now - this.#changedAt };
   }
 
   #ready(now: number): readonly string[] {
     if (this.#loadedAt !== undefined && now >= this.#loadedAt) {
+      this.#changedAt = this.#loadedAt;
       this.#loadedAt = undefined;
       this.#copies = this.#containers.length;
     }

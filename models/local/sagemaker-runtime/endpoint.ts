@@ -1,10 +1,10 @@
 /** One SageMaker endpoint: its variants or inference components, and the rules by which a call finds its copies. */
 import type { EndpointConfig } from './config.ts';
-import { CopyPool } from './copy-pool.ts';
+import { CopyPool, type PoolState } from './copy-pool.ts';
 import { RuntimeError } from './runtime-error.ts';
 
 /** SageMaker's name for the one variant of an endpoint that names none. */
-const DEFAULT_VARIANT = 'AllTraffic';
+export const DEFAULT_VARIANT = 'AllTraffic';
 
 export interface Route {
   readonly pool: CopyPool;
@@ -27,6 +27,11 @@ export class Endpoint {
       'containers' in component ? [[key, component] as const] : [],
     );
     this.#pools = new Map([...Object.entries(variants), ...models].map(([key, options]) => [key, new CopyPool(options)]));
+  }
+
+  /** By variant or inference component; adapters have none. */
+  states(now: number): ReadonlyMap<string, PoolState> {
+    return new Map([...this.#pools].map(([name, pool]) => [name, pool.state(now)]));
   }
 
   /** @throws {RuntimeError} ThrottlingException when as many calls run as the endpoint takes. */

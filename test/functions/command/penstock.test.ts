@@ -10,7 +10,9 @@ let url: string;
 let close: () => void;
 
 beforeAll(async () => {
-  const { app } = await createGenerationApp(new ToyEndpoint());
+  const changedAt = Date.UTC(2026, 10, 27, 3, 0, 0);
+  const controlPlane = { describe: async () => ({ status: 'Updating', copies: { running: 0, wanted: 2 }, changedAt }) };
+  const { app } = await createGenerationApp(new ToyEndpoint(), { controlPlane });
   await new Promise<void>((resolve) => {
     const server = serve({ fetch: app.fetch, hostname: '127.0.0.1', port: 0 }, ({ port }) => {
       url = `http://127.0.0.1:${port}/v1`;
@@ -49,6 +51,13 @@ describe('npm run penstock', () => {
     expect(JSON.parse((await run(['limits', 'set', 'project', 'web', '--limit', 'dollars_per_day=2.5'])).out)).toMatchObject({
       limits: { dollars_per_day: 2.5 },
     });
+  });
+
+  it('shows what runs behind each model', async () => {
+    const [names = '', line = ''] = (await run(['endpoints'])).out.split('\n');
+    expect(names).toMatch(/^model +endpoint +component +status +copies +since +in_progress +circuit$/);
+    expect(line).toMatch(new RegExp(`^${MODEL} +penstock-gpt +${MODEL} +Updating +0 of 2 +2026-11-27T03:00:00Z +0 +closed$`));
+    expect(JSON.parse((await run(['endpoints', '--json'])).out).data[0]).toMatchObject({ copies: { running: 0, wanted: 2 } });
   });
 
   it('shows keys and usage as tables, and all that is known as JSON', async () => {

@@ -83,6 +83,24 @@ describe('from zero to warm', () => {
     );
   });
 
+  it('tells those who ask how many copies run, and since when', async () => {
+    const { endpoint, warm } = coldEndpoint();
+    const changedAt = Date.UTC(2026, 10, 27, 3, 0, 0);
+    const controlPlane = {
+      describe: async () => ({ status: 'Updating', copies: { running: 0, wanted: 1 }, changedAt, failure: 'account 42' }),
+    };
+    const gateway = await createGenerationGateway(endpoint, { controlPlane, config: { keepAliveMs: 15 } });
+    const asking = await gateway.complete({ stream: true }, { headers: { 'x-penstock-status': 'events' } });
+    let events = '';
+    for await (const text of (asking.body ?? new ReadableStream()).pipeThrough(new TextDecoderStream())) {
+      events += text;
+      if (events.includes('"copies"')) warm();
+    }
+    const status = `{"state":"waiting","position":1,"eta_seconds":null,"copies":{"running":0,"wanted":1},"since":${changedAt / 1000}}`;
+    expect(events).toContain(`event: penstock.status\ndata: ${status}\n\n`);
+    expect(events).not.toContain('account 42'); // that is for whoever runs it
+  });
+
   it('answers whole requests when the model is there', async () => {
     const { endpoint, warm } = coldEndpoint();
     const gateway = await createGenerationGateway(endpoint);
