@@ -2,6 +2,7 @@ import { Match, type Template } from 'aws-cdk-lib/assertions';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { encodeRequest } from '../../functions/drivers/sagemaker-endpoint-request.ts';
 import { catalog, type ModelDeployment, type ServedModel } from '../../models/catalog.ts';
+import { fullCatalog } from '../support/full-catalog.ts';
 import { DIGEST, type Stacks, statementsOf, synthesise, synthesiseProduction } from '../support/synthesise-stacks.ts';
 
 const [model] = catalog as readonly [ServedModel]; // the catalog is never empty
@@ -122,39 +123,10 @@ describe('the endpoint', () => {
   });
 });
 
-/** A catalog that asks for everything at once: a pool, an adapter on a model of another endpoint, a batch endpoint, DJL-LMI. */
-const pooled: ServedModel = {
-  ...model,
-  id: 'pooled',
-  endpoint: { name: 'pool', inferenceComponent: 'pooled' },
-  deployment: {
-    ...deployment,
-    fallbackInstanceTypes: ['ml.g5.xlarge', 'ml.g4dn.2xlarge'],
-    prefixAwareRouting: { prefixBytes: 4096 },
-    asynchronous: { maxInstances: 3 },
-  },
-};
-const base: ServedModel = {
-  ...model,
-  id: 'base',
-  endpoint: { name: 'tuned', inferenceComponent: 'base' },
-  deployment: { ...deployment, container: 'lmi' },
-};
-const adapterOn = (on: ServedModel, name: string, rank: number): ServedModel => {
-  const { deployment: _, ...rest } = on;
-  return {
-    ...rest,
-    id: name,
-    endpoint: { ...on.endpoint, inferenceComponent: name },
-    adapter: { base: on.id, artifact: `adapters/${name}.tar.gz`, rank },
-  };
-};
-
 describe('what a catalog may ask for', () => {
   let inference: Template;
   beforeAll(async () => {
-    const models = [model, adapterOn(model, 'support', 12), pooled, base, adapterOn(base, 'legal', 64), adapterOn(base, 'sales', 8)];
-    inference = (await synthesise({ containerDigests: { lmi: DIGEST } }, models))('inference-eu-west-1');
+    inference = (await synthesise({ containerDigests: { lmi: DIGEST } }, fullCatalog))('inference-eu-west-1');
   });
   const environmentOf = (prefix: string, component: string) => {
     const models = Object.values(inference.findResources('AWS::SageMaker::Model'));
