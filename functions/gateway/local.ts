@@ -2,8 +2,6 @@
  * The gateway as an ordinary server: `npm run gateway`. It calls SageMaker through the SDK's own configuration: real AWS, or whatever
  * `AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME` names.
  */
-import type { AddressInfo } from 'node:net';
-import { drainOnSignal } from '../../layers/network/drain-on-signal.ts';
 import { createDynamoDbTable } from '../drivers/dynamodb-table.ts';
 import { createFileSetting } from '../drivers/file-setting.ts';
 import { createFolderEncodings } from '../drivers/folder-encodings.ts';
@@ -18,9 +16,8 @@ import { createSageMakerControlPlane } from '../drivers/sagemaker-control-plane.
 import { createSageMakerEndpoint } from '../drivers/sagemaker-endpoint.ts';
 import { createSqliteTable } from '../drivers/sqlite-table.ts';
 import { createSsmSetting } from '../drivers/ssm-setting.ts';
-import { createApp } from './app.ts';
 import { ENVIRONMENT, type GatewayConfig, loadServerConfig } from './config.ts';
-import { createHttpServer } from './serve-http.ts';
+import { runServer } from './run-server.ts';
 import { loadServedModels } from './served-models.ts';
 import type { Table } from './services/table.ts';
 import type { Clock } from './services.ts';
@@ -59,22 +56,8 @@ async function start(): Promise<void> {
     classifier: await loadSafetyClassifier(config.safetyWeightsFile),
     policyFile: createPolicyFile(config.safetyPolicyFile, clock, log),
   };
-  let draining = false;
-  const app = createApp(services, config, () => draining);
-  const server = createHttpServer((request) => app.fetch(request), services);
-  server.on('error', (error: NodeJS.ErrnoException) => {
-    const taken = error.code === 'EADDRINUSE';
-    process.stderr.write(taken ? `Port ${config.port} is taken. Stop what uses it, or set PORT to another one.\n` : `${error.message}\n`);
-    process.exit(1);
-  });
-
-  server.listen(config.port, config.host, () => {
-    const { address, port } = server.address() as AddressInfo; // a TCP server's address is an object
-    log.write('info', 'listening', { host: address, port });
-  });
-  drainOnSignal(server, config.drainSeconds, (signal) => {
-    draining = true;
-    log.write('info', 'draining', { signal });
+  await runServer(services, config, log).catch((error: NodeJS.ErrnoException) => {
+    throw error.code === 'EADDRINUSE' ? new Error(`Port ${config.port} is taken. Stop what uses it, or set PORT to another one.`) : error;
   });
 }
 

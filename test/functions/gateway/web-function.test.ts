@@ -158,6 +158,12 @@ describe('the web function', () => {
     expect(await exit).toEqual([0, null]);
   });
 
+  it('says that somebody else listens at its address', async () => {
+    await using web = await startWeb({ AWS_LAMBDA_HTTP_ENDPOINT: new URL(runtime.url).host });
+    expect(web.process.exitCode).toBe(1);
+    expect(web.log()).toMatch(/"event":"start-failed","reason":"[^"]*EADDRINUSE/);
+  });
+
   it.each([
     ['no address', { AWS_LAMBDA_HTTP_ENDPOINT: '' }, 'AWS_LAMBDA_HTTP_ENDPOINT'],
     ['no key', { PENSTOCK_API_KEY_HASHES: '' }, 'PENSTOCK_API_KEY_HASHES'],
