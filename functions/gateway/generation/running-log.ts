@@ -9,7 +9,7 @@ import type { Clock } from '../services.ts';
 import { encodeIds } from './compact-ids.ts';
 import type { Generation } from './generation.ts';
 import type { GenerationProgress } from './generation-plan.ts';
-import { eventKey, fenceOf, headKey, type LoggedEvent, planKey, stillOf } from './token-log.ts';
+import { cutBatch, eventKey, fenceOf, headKey, keepPlan, type LoggedEvent, stillOf, writeFrames } from './token-log.ts';
 
 /** What is kept so that another process can go on. */
 export interface KeptContinuation {
@@ -119,7 +119,7 @@ export class RunningLog {
     };
     const expiresAt = this.#expiresAt();
     const head = this.#table.write({ type: 'put', key: headKey(id), attributes, expiresAt });
-    const plan = continuation && this.#table.write({ type: 'put', key: planKey(id), attributes: { plan: continuation.plan }, expiresAt });
+    const plan = continuation && keepPlan(this.#table, id, continuation.plan, expiresAt);
     await Promise.all([head, plan]);
   }
 
@@ -205,8 +205,11 @@ export class RunningLog {
     this.#timer = undefined;
     this.#writing = this.#writing.then(async () => {
       const frames = this.#events.slice(this.#written).map((event) => event.frame);
-      if (frames.length === 0 || this.#isBroken) return;
-      await this.#write(frames);
+      for (let left = frames; left.length > 0 && !this.#isBroken; ) {
+        const batch = cutBatch(left);
+        await this.#write(batch);
+        left = left.slice(batch.length);
+      }
     });
     // The client that reads now has its answer all the same; a gap in what is written would be worse than its end.
     this.#writing = this.#writing.catch((error: unknown) => {
@@ -221,9 +224,8 @@ export class RunningLog {
     const first = this.#written + 1;
     const progress = continuation?.progress();
     const tokenIds = [...(progress?.tokenIds[0] ?? [])]; // those that are there now: more come while this is written
-    const attributes = {
+    const now = {
       first,
-      frames,
       completionTokens: completionTokens(),
       ...(progress === undefined
         ? {}
@@ -234,6 +236,7 @@ export class RunningLog {
           }),
       ...(this.#fence === undefined ? {} : { fence: this.#fence }),
     };
+    const attributes = { ...now, ...(await writeFrames(this.#table, id, frames, this.#expiresAt())) };
     const isAtFence = before !== undefined && first === before.events.length + 1;
     const { written, row } = await this.#table.write({
       type: 'put',

@@ -16,9 +16,9 @@ import {
   headKey,
   type LoggedEvent,
   type LogHead,
-  planKey,
   readBatches,
   readLogHead,
+  readPlan,
   stillOf,
 } from './token-log.ts';
 
@@ -51,9 +51,8 @@ export async function findLost(
   if (head.isQueued === true ? !isFromQueue : await isRunnerAlive(table, clock, head.runnerId, head.startedAt, runnerLeaseMs))
     return undefined;
   if (!isFromQueue && head.queueGraceMs !== undefined && (await isAwaited({ table, clock }, head))) return undefined;
-  const [planRow, batches] = await Promise.all([table.read(planKey(id)), readBatches(table, id, 0)]);
-  const plan = planRow?.attributes['plan'];
-  if (typeof plan !== 'string') return undefined;
+  const [plan, batches] = await Promise.all([readPlan(table, id), readBatches(table, id, 0)]);
+  if (plan === undefined) return undefined;
   const last = batches.at(-1)?.attributes ?? {};
   const { attempts, firstTokenAt } = last;
   return {

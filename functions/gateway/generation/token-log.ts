@@ -4,7 +4,8 @@
  * `event/FIRST` for each batch. `running-log.ts` writes them.
  */
 
-import type { Condition, Row, Table } from '../services/table.ts';
+import { deletePieces, joinPieces, writePieces } from '../services/long-text.ts';
+import type { Attributes, Condition, Row, Table } from '../services/table.ts';
 
 export interface LoggedEvent {
   readonly sequence: number;
@@ -55,7 +56,46 @@ export async function readBatches(table: Table, id: string, after: number): Prom
   const partition = partitionOf(id);
   // The batch that holds the next event may begin before it.
   const [before] = await table.list(partition, { from: 'event/', until: eventSort(after + 2), newestFirst: true, limit: 1 });
-  return await table.list(partition, { from: before?.key.sort ?? 'event/', until: 'event0' });
+  const rows = await table.list(partition, { from: before?.key.sort ?? 'event/', until: 'event0' });
+  return await Promise.all(rows.map((row) => withLongFrame(table, row)));
+}
+
+/** A frame that is too long for a row is the only one of its batch. */
+async function withLongFrame(table: Table, row: Row): Promise<Row> {
+  if (typeof row.attributes['pieces'] !== 'string') return row;
+  return { ...row, attributes: { ...row.attributes, frames: [await joinPieces(table, row.attributes)] } };
+}
+
+/** What the row of a batch holds of its frames. */
+export async function writeFrames(table: Table, id: string, frames: readonly string[], expiresAt: number): Promise<Attributes> {
+  const [first = '', ...others] = frames;
+  if (others.length > 0) return { frames };
+  const long = await writePieces(table, partitionOf(id), first, expiresAt);
+  return long.pieces === undefined ? { frames } : { frames: [''], ...long };
+}
+
+/** So many of the frames as a row holds: one at least. */
+export function cutBatch(frames: readonly string[]): readonly string[] {
+  let bytes = 0;
+  const end = frames.findIndex((frame) => {
+    bytes += Buffer.byteLength(frame);
+    return bytes > MOST_BATCH_BYTES;
+  });
+  return end < 0 ? frames : frames.slice(0, Math.max(1, end));
+}
+
+/** A row of DynamoDB has 400 KB, for the names and ids beside its frames, too. */
+const MOST_BATCH_BYTES = 300_000;
+
+/** How the rest of an answer is made, for another process. */
+export async function keepPlan(table: Table, id: string, plan: string, expiresAt: number): Promise<void> {
+  const { text, ...rest } = await writePieces(table, partitionOf(id), plan, expiresAt);
+  await table.write({ type: 'put', key: planKey(id), attributes: { plan: text, ...rest }, expiresAt });
+}
+
+export async function readPlan(table: Table, id: string): Promise<string | undefined> {
+  const { plan, ...rest } = (await table.read(planKey(id)))?.attributes ?? {};
+  return plan === undefined ? undefined : await joinPieces(table, { ...rest, text: plan });
 }
 
 export function eventsIn(row: Row): readonly LoggedEvent[] {
@@ -110,12 +150,13 @@ export function fenceBehind(last: Row | undefined): { readonly first: number; re
 
 /** What was answered at once to the request for an answer that is made later, for who sends that request again. */
 export async function keepStart(table: Table, id: string, text: string, expiresAt: number): Promise<void> {
-  await table.write({ type: 'put', key: startKey(id), attributes: { text }, expiresAt });
+  const attributes = await writePieces(table, partitionOf(id), text, expiresAt);
+  await table.write({ type: 'put', key: startKey(id), attributes, expiresAt });
 }
 
 export async function findStart(table: Table, id: string): Promise<string | undefined> {
-  const text = (await table.read(startKey(id)))?.attributes['text'];
-  return typeof text === 'string' ? text : undefined;
+  const row = await table.read(startKey(id));
+  return row === undefined ? undefined : await joinPieces(table, row.attributes);
 }
 
 /** From now on it is whoever's takes it from the queue. False when it is not this process's any more. */
@@ -140,7 +181,10 @@ export function stillOf(runnerId: string) {
 
 /** Forgets an answer: its events and that there was one. */
 export async function deleteLog(table: Table, id: string): Promise<void> {
-  for (const row of await table.list(partitionOf(id))) await table.write({ type: 'delete', key: row.key });
+  for (const row of await table.list(partitionOf(id))) {
+    await table.write({ type: 'delete', key: row.key });
+    await deletePieces(table, row.attributes);
+  }
 }
 
 function partitionOf(id: string): string {
@@ -155,7 +199,7 @@ function startKey(id: string) {
   return { partition: partitionOf(id), sort: 'start' };
 }
 
-export function planKey(id: string) {
+function planKey(id: string) {
   return { partition: partitionOf(id), sort: 'plan' };
 }
 

@@ -9,8 +9,8 @@ export interface KeptPlan {
   readonly idempotencyKey?: string | undefined;
 }
 
-/** An item of DynamoDB holds 400 KB. */
-const LONGEST = 300_000;
+/** In UTF-16 units; what is longer than a row lies in pieces. Each kilobyte is a write that costs money. */
+const LONGEST = 2_000_000;
 
 /** `undefined` when it is too long to be kept: such an answer ends with its process. */
 export function encodeKeptPlan(kept: KeptPlan): string | undefined {
