@@ -26,6 +26,10 @@ const STAND_INS: readonly (readonly [path: RegExp, code: string])[] = [
   [/\/checksum\/sha256\/Sha256Js\.js$/, 'export const Sha256Js = undefined;'],
   // AWS_RETRY_MODE=adaptive, which nobody sets, tries again as `standard` does.
   [/\/util-retry\/AdaptiveRetryStrategy\.js$/, "export { StandardRetryStrategy as AdaptiveRetryStrategy } from './StandardRetryStrategy';"],
+  // What our app never calls of Hono and of its server: apps of other frameworks under its own, forms, WebSockets.
+  [/\/hono\/dist\/utils\/mount\.js$/, 'export let createMountedRequest;'],
+  [/\/hono\/dist\/utils\/body\.js$/, 'export let parseBody;'],
+  [/\/hono\/dist\/helper\/websocket\/index\.js$/, 'export const defineWebSocketHelper = () => undefined;'],
   // Hono's other router makes one expression of all paths at the first request: no process here has so many requests that it pays.
   [
     /\/hono\/dist\/hono\.js$/,
@@ -65,10 +69,14 @@ export const deadInLambda: Plugin = {
 const ONLY_OF_OTHER_CLIENTS =
   /\/submodules\/serde\/(date-utils|schema-serde-lib\/schema-date-utils|util-stream\/sdk-stream-mixin)\.js$|\/@smithy\/signature-v4\/dist-es\/SignatureV4\.js$/;
 
-/** Middleware that `functions/drivers/sagemaker-runtime-client.ts` takes out of its client anyway, by what stays of their modules. */
+/** What `functions/drivers/sagemaker-runtime-client.ts` takes out of its client anyway, by what stays of the modules. */
 const TAKEN_OUT: readonly (readonly [path: RegExp, exports: string])[] = [
   [/\/middleware-retry\/retryMiddleware\.js$/, 'bindGetRetryPlugin = () => none, bindRetryMiddleware = () => none, retryMiddlewareOptions'],
   [/\/middleware-user-agent\/user-agent-middleware\.js$/, 'getUserAgentPlugin = none, userAgentMiddleware, getUserAgentMiddlewareOptions'],
+  [
+    /\/util-user-agent-node\/defaultUserAgent\.js$/,
+    'createDefaultUserAgentProvider = () => async () => [], defaultUserAgent, crtAvailability',
+  ],
   [/\/middleware-logger\/loggerMiddleware\.js$/, 'getLoggerPlugin = none, loggerMiddleware, loggerMiddlewareOptions'],
 ];
 

@@ -1,17 +1,21 @@
 /**
- * `node test/bench/cold-start.ts [--rounds N]`: what a cold start of the event function costs, beside the same with V8's compile cache at hand and
- * beside a function that only says hello, in the same runtime and in turns. From the start of the process: until the function is ready for its first event, and until the first byte of its
- * first streamed answer has reached Lambda, the endpoint's own time included (a recorded container, which answers at once). CPU is user and
- * system time of the process, from /proc.
+ * `node test/bench/cold-start.ts [--rounds N]`: what a cold start costs of the gateway as event function and as web function, with the code cache
+ * that its bundle was given here and without one, beside a function that only says hello in the same runtime, in turns. From the start of the
+ * process: until the function is ready for its first event, and until the first byte of its first streamed answer has reached Lambda, the
+ * endpoint's own time included (a recorded container, which answers at once). CPU is user and system time of the process, from /proc.
  */
-import { execFile } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { once } from 'node:events';
+import { cp, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath, pathToFileURL } from 'node:url';
-import { parseArgs, promisify } from 'node:util';
-import { bundleFunction } from '../../functions/bundle.ts';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import { bundleFunction, FUNCTIONS } from '../../functions/bundle.ts';
+import { codeCacheFile } from '../../functions/load-bundle.ts';
+import { freePort } from '../../models/local/free-port.ts';
 import { functionUrlEvent } from '../support/lambda-runtime-api.ts';
 import { runLambdaFunction } from '../support/run-lambda-function.ts';
 import { startTestRuntime, TEST_CREDENTIALS, TEST_REGION } from '../support/sagemaker-runtime.ts';
@@ -26,7 +30,7 @@ interface Sample {
   readonly rssMb: number;
 }
 
-const SUBJECTS = ['gateway', 'cached', 'hello'] as const;
+const SUBJECTS = ['event', 'event without cache', 'web', 'web without cache', 'hello'] as const;
 type Subject = (typeof SUBJECTS)[number];
 
 const HELLO = `export const handler = awslambda.streamifyResponse(async (event, stream) => {
@@ -53,23 +57,25 @@ const environment = {
   PENSTOCK_TOKENIZERS: fileURLToPath(new URL('../../models/tokenizers', import.meta.url)),
   PENSTOCK_SAFETY_WEIGHTS: fileURLToPath(new URL('../../models/safety/weights/linear-heads.bin', import.meta.url)),
 };
-const event = functionUrlEvent('POST', '/v1/completions', {
+const request = {
   headers: { authorization: `Bearer ${KEY}`, 'content-type': 'application/json' },
   body: JSON.stringify({ model: 'smollm2-135m-instruct', prompt: 'The capital of France is', max_tokens: 8, temperature: 0, stream: true }),
-});
+};
 
 try {
-  const gateway = join(folder, 'gateway');
-  const bytes = await bundleFunction('event-function', gateway);
-  await writeFile(join(folder, 'hello.mjs'), HELLO);
-  const cache = join(folder, 'compile-cache');
-  await fillCompileCache(join(gateway, 'index.mjs'), cache);
-  const subjects: Record<Subject, () => Promise<Sample>> = {
-    gateway: () => measure(gateway, 'index'),
-    cached: () => measure(gateway, 'index', { NODE_COMPILE_CACHE: cache }),
-    hello: () => measure(folder, 'hello'),
+  const bytes = {
+    event: await bundleFunction('event-function', join(folder, 'event')),
+    web: await bundleFunction('web-function', join(folder, 'web')),
   };
-  const samples: Record<Subject, Sample[]> = { gateway: [], cached: [], hello: [] };
+  await writeFile(join(folder, 'hello.mjs'), HELLO);
+  const subjects: Record<Subject, () => Promise<Sample>> = {
+    event: () => measureEvent(join(folder, 'event'), 'index'),
+    'event without cache': await withoutCache('event', (copy) => measureEvent(copy, 'index')),
+    web: () => measureWeb(join(folder, 'web')),
+    'web without cache': await withoutCache('web', measureWeb),
+    hello: () => measureEvent(folder, 'hello'),
+  };
+  const samples = Object.fromEntries(SUBJECTS.map((subject) => [subject, []])) as unknown as Record<Subject, Sample[]>; // all of them
   for (let round = 0; round <= rounds; round += 1) {
     for (const subject of SUBJECTS) {
       const sample = await subjects[subject]();
@@ -83,35 +89,46 @@ try {
   await rm(folder, { recursive: true });
 }
 
-/** Loads the bundle once in a process that leaves what V8 compiled: a killed process leaves nothing. */
-async function fillCompileCache(bundle: string, cache: string): Promise<void> {
-  const load = `globalThis.awslambda = { streamifyResponse: (handler) => handler };
-await import(${JSON.stringify(pathToFileURL(bundle).href)});
-process.exit();`;
-  await promisify(execFile)(process.execPath, ['--input-type=module', '--eval', load], {
-    env: { ...environment, NODE_COMPILE_CACHE: cache },
-  });
+async function withoutCache(name: 'event' | 'web', measure: (folder: string) => Promise<Sample>): Promise<() => Promise<Sample>> {
+  const copy = join(folder, `${name}-without`);
+  await cp(join(folder, name), copy, { recursive: true, filter: (path) => !path.endsWith(codeCacheFile()) });
+  return () => measure(copy);
 }
 
-async function measure(root: string, file: string, settings: Readonly<Record<string, string>> = {}): Promise<Sample> {
+async function measureEvent(root: string, file: string): Promise<Sample> {
   const startedAt = performance.now();
-  const running = await runLambdaFunction(root, { ...environment, ...settings }, `${file}.handler`);
+  const running = await runLambdaFunction(root, environment, `${file}.handler`);
   await running.api.idle;
-  const readyMs = performance.now() - startedAt;
-  const readyCpuMs = await cpuOf(running.process.pid);
-  const invocation = running.api.invoke(event);
+  const ready = await look(running.process, startedAt);
+  const invocation = running.api.invoke(functionUrlEvent('POST', '/v1/completions', request));
   await invocation.until((body) => body !== '');
-  const firstByteMs = performance.now() - startedAt;
-  const sample = {
-    readyMs,
-    readyCpuMs,
-    firstByteMs,
-    firstByteCpuMs: await cpuOf(running.process.pid),
-    rssMb: await rssOf(running.process.pid),
-  };
+  const answered = await look(running.process, startedAt);
   if (invocation.prelude.statusCode !== 200) throw new Error(invocation.body);
   await running.stop();
-  return sample;
+  return { readyMs: ready.ms, readyCpuMs: ready.cpuMs, firstByteMs: answered.ms, firstByteCpuMs: answered.cpuMs, rssMb: answered.rssMb };
+}
+
+async function measureWeb(root: string): Promise<Sample> {
+  const address = `127.0.0.1:${await freePort()}`;
+  const startedAt = performance.now();
+  const child = spawn(process.execPath, [join(root, FUNCTIONS['web-function'].file)], {
+    env: { ...environment, AWS_LAMBDA_HTTP_ENDPOINT: address },
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  for await (const line of createInterface(child.stdout)) if (line.includes('"listening"')) break;
+  const ready = await look(child, startedAt);
+  const response = await fetch(`http://${address}/v1/completions`, { method: 'POST', ...request });
+  await response.body?.getReader().read();
+  const answered = await look(child, startedAt);
+  if (response.status !== 200) throw new Error(`The web function answers ${response.status}.`);
+  child.kill('SIGKILL');
+  await once(child, 'exit');
+  return { readyMs: ready.ms, readyCpuMs: ready.cpuMs, firstByteMs: answered.ms, firstByteCpuMs: answered.cpuMs, rssMb: answered.rssMb };
+}
+
+async function look({ pid }: ChildProcess, startedAt: number): Promise<{ ms: number; cpuMs: number; rssMb: number }> {
+  const ms = performance.now() - startedAt;
+  return { ms, cpuMs: await cpuOf(pid), rssMb: await rssOf(pid) };
 }
 
 /** Of all threads, to the nanosecond; /proc/PID/stat counts hundredths of a second. Node's own threads live as long as it does. */
@@ -127,7 +144,7 @@ async function rssOf(pid = 0): Promise<number> {
   return Number(/VmRSS:\s+(\d+)/.exec(await readFile(`/proc/${pid}/status`, 'utf8'))?.[1]) / 1024;
 }
 
-function report(bytes: number, samples: Readonly<Record<Subject, readonly Sample[]>>): void {
+function report(bytes: Readonly<Record<'event' | 'web', number>>, samples: Readonly<Record<Subject, readonly Sample[]>>): void {
   const median = (subject: Subject, key: keyof Sample) =>
     samples[subject].map((sample) => sample[key]).toSorted((a, b) => a - b)[samples[subject].length >> 1] ?? 0;
   const rows: [string, keyof Sample][] = [
@@ -137,11 +154,14 @@ function report(bytes: number, samples: Readonly<Record<Subject, readonly Sample
     ['first byte, CPU ms', 'firstByteCpuMs'],
     ['memory, MB', 'rssMb'],
   ];
-  console.log(`bundle ${Math.round(bytes / 1000)} kB; medians of ${samples.gateway.length} cold starts on Node ${process.version}`);
-  const line = (title: string, cells: readonly string[]) => console.log(title.padEnd(20) + cells.map((cell) => cell.padStart(14)).join(''));
-  line('', ['gateway', 'compile cache', 'hello', 'ratio']);
+  const [event, web] = [bytes.event, bytes.web].map((size) => Math.round(size / 1000));
+  console.log(`bundles ${event} kB (event), ${web} kB (web); medians of ${samples.hello.length} cold starts on Node ${process.version}`);
+  const line = (title: string, cells: readonly string[]) => console.log(title.padEnd(20) + cells.map((cell) => cell.padStart(22)).join(''));
+  line('', SUBJECTS);
   for (const [title, key] of rows) {
-    const [ours, cached, theirs] = [median('gateway', key), median('cached', key), median('hello', key)];
-    line(title, [ours.toFixed(0), cached.toFixed(0), theirs.toFixed(0), (ours / theirs).toFixed(2)]);
+    line(
+      title,
+      SUBJECTS.map((subject) => median(subject, key).toFixed(0)),
+    );
   }
 }
