@@ -9,6 +9,14 @@ import { PROFILES, type Profile } from './profiles.ts';
 
 const digest = v.pipe(v.string(), v.regex(IMAGE_DIGEST, 'must be sha256: and 64 hexadecimal digits'));
 
+/** From the command line it comes as text. */
+const wholeNumber = v.pipe(
+  v.union([v.number(), v.pipe(v.string(), v.regex(/^\d+$/, 'must be a whole number'))], 'must be a whole number'),
+  v.transform(Number),
+  v.integer('must be a whole number'),
+  v.minValue(0, 'must be at least 0'),
+);
+
 const setting = {
   /** Begins the name of every stack, so that several installations live in one account. */
   name: v.pipe(v.string(), v.regex(/^[a-z][a-z0-9-]{1,20}$/, 'must be 2 to 21 of a-z, 0-9 and -, beginning with a letter')),
@@ -51,15 +59,11 @@ const setting = {
     ),
   ),
   /** In place of the profile's: so often a canary makes a generation of each model, 0 for never. Oftener than models go to sleep. */
-  canaryMinutes: v.optional(
-    v.pipe(
-      v.union([v.number(), v.pipe(v.string(), v.regex(/^\d+$/, 'must be a number of minutes'))], 'must be a number of minutes'),
-      v.transform(Number),
-      v.integer('must be a whole number of minutes'),
-      v.minValue(0, 'must be at least 0'),
-      v.maxValue(15, 'must be at most 15'),
-    ),
-  ),
+  canaryMinutes: v.optional(v.pipe(wholeNumber, v.maxValue(15, 'must be at most 15'))),
+  /** In place of the profile's: environments of the event function that are always warm. They cost while nobody calls. */
+  provisionedConcurrency: v.optional(wholeNumber),
+  /** Which answers can be read again and resumed: all, those that ask for it (the default), or none. What callers `store` is theirs to say. */
+  keepAnswers: v.optional(v.picklist(['always', 'asked', 'never'], 'must be always, asked or never')),
   /** Who is told of alarms and of the budget. */
   alarmEmail: v.optional(v.pipe(v.string(), v.email('must be an e-mail address'))),
   /** In place of the list prices that `doctor` reckons with: yours, or those of another day or region. */
@@ -80,6 +84,11 @@ export type Settings = Readonly<v.InferOutput<typeof settingsSchema>>;
 
 export function profileOf(settings: Settings): Profile {
   return PROFILES[settings.profile];
+}
+
+/** Environments of the event function that are always warm; a web function has none. */
+export function provisionedConcurrencyOf(settings: Settings): number {
+  return settings.gateway === 'web' ? 0 : (settings.provisionedConcurrency ?? profileOf(settings).provisionedConcurrency);
 }
 
 /** How often the canary makes a generation of each model; 0 for never. */

@@ -1,4 +1,4 @@
-import { canaryMinutesOf, profileOf, type Settings } from './config.ts';
+import { canaryMinutesOf, profileOf, provisionedConcurrencyOf, type Settings } from './config.ts';
 import { type EndpointPlan, modelsOf } from './endpoint-plan.ts';
 import { WHOLE_CPU_MB } from './function-memory.ts';
 import { LIST_PRICES, type PriceName } from './list-prices.ts';
@@ -30,7 +30,8 @@ export async function estimateIdleCost(
   endpoints: readonly EndpointPlan[],
   hourlyPrice: (region: string, instanceType: string) => Promise<number | undefined>,
 ): Promise<readonly CostLine[]> {
-  const { provisionedConcurrency, firewall, probe, signingKey } = profileOf(settings);
+  const { firewall, probe, signingKey } = profileOf(settings);
+  const provisionedConcurrency = provisionedConcurrencyOf(settings);
   const canary = canaryMinutesOf(settings) > 0;
   const probed = canary ? endpoints.flatMap(modelsOf).length * settings.regions.length : 0;
   const regions = settings.regions.length;

@@ -74,7 +74,8 @@ export function findAdapterClashes(
   if (tokenizer.digest !== base.model.tokenizer.digest) {
     problems.push(`${id} has another tokenizer than its base ${adapter.base}: an adapter changes no vocabulary.`);
   }
-  // AWS documents adapters for components of one instance type only ("Specification", not "Specifications").
+  // A component on a pool says what it is for each instance type, and there AWS knows no base component: an adapter cannot be said at all.
+  // https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-resource-sagemaker-inferencecomponent.html
   if (plan.fallbackInstanceTypes.length > 0) {
     problems.push(`${id} is an adapter, but ${plan.name} has several instance types: give adapters an endpoint with one.`);
   }

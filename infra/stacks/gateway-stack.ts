@@ -16,7 +16,7 @@ import {
 import type { LogGroup } from 'aws-cdk-lib/aws-logs';
 import { StringParameter } from 'aws-cdk-lib/aws-ssm';
 import type { Construct } from 'constructs';
-import { profileOf, type Settings } from '../config.ts';
+import { profileOf, provisionedConcurrencyOf, type Settings } from '../config.ts';
 import { createEventFunction, createFunctionLog } from '../constructs/event-function.ts';
 import {
   createEncodingsLayer,
@@ -65,6 +65,7 @@ export class GatewayStack extends Stack {
     const environment = {
       ...(settings.domain === undefined ? {} : { PENSTOCK_PUBLIC_ORIGIN: `https://${settings.domain.name}` }),
       ...otherRegions(this, settings),
+      ...(settings.keepAnswers === undefined ? {} : { KEEP_ANSWERS: settings.keepAnswers }),
       PENSTOCK_TABLE: tableName(settings),
       PENSTOCK_SWITCHES_PARAMETER: this.#createSwitches(settings),
       PENSTOCK_ORIGIN_SECRET_ARN: this.#secretArn(originSecretName(settings)),
@@ -79,7 +80,8 @@ export class GatewayStack extends Stack {
 
   /** @returns the domain of its address: public, because OpenAI's SDKs cannot sign; the function checks the CDN's secret and the caller's key. */
   #createEventFunction({ settings, role, logs, environment, bundlesFolder }: GatewayParts): string {
-    const { provisionedConcurrency, gradualDeployment } = profileOf(settings);
+    const provisionedConcurrency = provisionedConcurrencyOf(settings);
+    const { gradualDeployment } = profileOf(settings);
     const gateway = createEventFunction(this, 'Gateway', {
       functionName: gatewayName(settings),
       description: 'Penstock gateway',

@@ -142,6 +142,13 @@ describe('the estimate', () => {
     expect((await total({ profile: 'production' }, 1)) - (await total({ profile: 'production', canaryMinutes: 0 }, 1))).toBeCloseTo(1.4, 6);
   });
 
+  it('has the warm gateways that the settings ask for, and none of a web function', async () => {
+    const each = (1769 / 1024) * 0.0000033334 * 3600 * 730;
+    expect((await total({ provisionedConcurrency: 3 }, 0)) - (await total({}, 0))).toBeCloseTo(3 * each, 6);
+    const production = { profile: 'production' } as const;
+    expect((await total(production, 1)) - (await total({ ...production, gateway: 'web' }, 1))).toBeCloseTo(2 * each, 6);
+  });
+
   it('has as many alarms as the stacks of a region, and those that target tracking makes', async () => {
     const stacks = await synthesiseProduction();
     const count = (type: string) =>

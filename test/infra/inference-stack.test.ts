@@ -81,8 +81,16 @@ describe('the endpoint', () => {
   });
 
   it('is updated copy by copy, and taken back when containers fail', () => {
-    const rollback = { AutoRollbackConfiguration: { Alarms: [Match.anyValue()] } };
-    inference().hasResourceProperties('AWS::SageMaker::Endpoint', { DeploymentConfig: Match.objectLike(rollback) });
+    const [failing] = Object.keys(
+      inference().findResources('AWS::CloudWatch::Alarm', { Properties: { MetricName: 'Invocation5XXErrors' } }),
+    );
+    const rollback = { AutoRollbackConfiguration: { Alarms: [{ AlarmName: { Ref: failing } }] } };
+    inference().hasResourceProperties('AWS::SageMaker::Endpoint', {
+      DeploymentConfig: {
+        ...rollback,
+        RollingUpdatePolicy: Match.objectLike({ MaximumBatchSize: { Type: 'CAPACITY_PERCENT', Value: 50 } }),
+      },
+    });
     inference().hasResourceProperties('AWS::SageMaker::InferenceComponent', {
       DeploymentConfig: { ...rollback, RollingUpdatePolicy: Match.objectLike({ MaximumBatchSize: { Type: 'COPY_COUNT', Value: 1 } }) },
     });
@@ -263,6 +271,17 @@ describe('what a catalog may ask for', () => {
       const [variant] = config['Properties'].ProductionVariants;
       expect(variant.ContainerStartupHealthCheckTimeoutInSeconds).toBeGreaterThan(60);
       expect(variant.ModelDataDownloadTimeoutInSeconds).toBeGreaterThan(60);
+    }
+    for (const { Properties } of Object.values(inference.findResources('AWS::SageMaker::InferenceComponent'))) {
+      const specifications = [Properties.Specification, ...(Properties.Specifications ?? [])].filter(
+        (each) => each?.ModelName !== undefined,
+      );
+      for (const { StartupParameters } of specifications) {
+        expect(StartupParameters.ContainerStartupHealthCheckTimeoutInSeconds).toBeGreaterThan(60);
+        expect(StartupParameters.ModelDataDownloadTimeoutInSeconds).toBeGreaterThan(60);
+      }
+      // An adapter has no container of its own.
+      if (specifications.length === 0) expect(Properties.Specification.BaseInferenceComponentName).toBeDefined();
     }
   });
 });

@@ -48,13 +48,19 @@ describe('the gateway', () => {
     expect(JSON.stringify(gateway().findResources('AWS::Lambda::Function'))).not.toContain('resolve:secretsmanager');
   });
 
-  it('may invoke its own endpoint and component, and nothing else of SageMaker', () => {
-    const sagemaker = statementsOf(gateway()).filter(({ Action }) => [Action].flat().some((action) => action.startsWith('sagemaker:')));
-    expect(sagemaker).toHaveLength(1);
-    const arn = (resource: string) => `:sagemaker:eu-west-1:111111111111:${resource}`;
-    expect(JSON.stringify(sagemaker[0]?.Resource)).toContain(arn(`endpoint/${model.endpoint.name}`));
-    expect(JSON.stringify(sagemaker[0]?.Resource)).toContain(arn(`inference-component/${model.endpoint.inferenceComponent}`));
-    expect([sagemaker[0]?.Resource].flat()).toHaveLength(2);
+  it('may invoke its own endpoint and component, look at the component, and nothing else of SageMaker', () => {
+    const isOf = (name: string) => (statement: { Action: string | readonly string[] }) =>
+      [statement.Action].flat().some((action) => action.startsWith(`sagemaker:${name}`));
+    const resourcesOf = (name: string) =>
+      statementsOf(gateway())
+        .filter(isOf(name))
+        .flatMap(({ Resource }) => Resource)
+        .map((each) => JSON.stringify(each));
+    const arn = (resource: string) => expect.stringContaining(`:sagemaker:eu-west-1:111111111111:${resource}`);
+    const component = arn(`inference-component/${model.endpoint.inferenceComponent}`);
+    expect(resourcesOf('Invoke')).toEqual([arn(`endpoint/${model.endpoint.name}`), component]);
+    expect(resourcesOf('Describe')).toEqual([component]);
+    expect(statementsOf(gateway()).filter(isOf(''))).toHaveLength(2);
   });
 
   it('knows the endpoints of the other regions, and may invoke them', () => {
@@ -87,6 +93,24 @@ describe('the gateway', () => {
       AlarmConfiguration: Match.objectLike({ Enabled: true, Alarms: [Match.anyValue()] }),
       AutoRollbackConfiguration: { Enabled: true, Events: Match.arrayWith(['DEPLOYMENT_STOP_ON_ALARM']) },
     });
+  });
+});
+
+describe('a setting', () => {
+  it('keeps gateways warm in place of what the profile says', async () => {
+    const warm = await synthesise({ provisionedConcurrency: 3 });
+    warm('gateway-eu-west-1').hasResourceProperties('AWS::Lambda::Alias', {
+      ProvisionedConcurrencyConfig: { ProvisionedConcurrentExecutions: 3 },
+    });
+    demo('gateway-eu-west-1').hasResourceProperties('AWS::Lambda::Alias', { ProvisionedConcurrencyConfig: Match.absent() });
+  });
+
+  it('says which answers can be read again, to either kind of gateway', async () => {
+    const event = (await synthesise({ keepAnswers: 'never' }))('gateway-eu-west-1');
+    event.hasResourceProperties('AWS::Lambda::Function', { Environment: { Variables: Match.objectLike({ KEEP_ANSWERS: 'never' }) } });
+    const web = (await synthesise({ keepAnswers: 'never', gateway: 'web' }))('gateway-eu-west-1');
+    expect(JSON.stringify(web.findResources('AWS::Lambda::WebFunctionRevision'))).toContain('"KEEP_ANSWERS":"never"');
+    expect(JSON.stringify(demo('gateway-eu-west-1').toJSON())).not.toContain('KEEP_ANSWERS');
   });
 });
 
