@@ -6,7 +6,7 @@ import { EndpointUnavailableError, TakenOverError } from '../errors.ts';
 import type { RateLimits } from '../keys/limit-answers.ts';
 import type { Hold } from '../keys/meters.ts';
 import { withoutRouting } from '../routing/choose-target.ts';
-import type { EndpointEvent, EndpointRequest, TargetStatus } from '../services.ts';
+import type { EndpointEvent, EndpointRequest, EndpointTarget, TargetStatus } from '../services.ts';
 import { AnswerTargets } from './answer-targets.ts';
 import { classify, isAbort, outcomeOf } from './call-failure.ts';
 import { type CallOutcome, CallRecord } from './call-record.ts';
@@ -28,6 +28,7 @@ import { ownCostOf } from './own-cost.ts';
 import { pause } from './pause.ts';
 import { settleGeneration } from './settle-generation.ts';
 import { isStillMine } from './takeover.ts';
+import { withWhatRuns } from './what-runs.ts';
 
 const FIRST_BACKOFF_MS = 100;
 /** Tokens that are set aside at a time for answers without a limit of their own. */
@@ -140,9 +141,14 @@ export class Generation {
     readonly etaSeconds: number | undefined;
     readonly runs: TargetStatus | undefined;
   } {
+    const target = this.phase === 'waiting' ? this.#target : undefined;
+    return { phase: this.phase, ...this.#room.queue.status(this.#ticket), runs: target && this.#room.statuses.last(target) };
+  }
+
+  /** Where it would be answered first. */
+  get #target(): EndpointTarget | undefined {
     const [target] = this.#plan.targets;
-    const runs = target === undefined || this.phase !== 'waiting' ? undefined : this.#room.statuses.last(withoutRouting(target));
-    return { phase: this.phase, ...this.#room.queue.status(this.#ticket), runs };
+    return target && withoutRouting(target);
   }
 
   /** One choice's tokens, from as many endpoints as it takes, as if they came from one. Leaving early ends the choice. */
@@ -313,7 +319,9 @@ export class Generation {
     this.#waitedInLine = false;
     const turn = this.#room.queue.wait(this.#ticket, signal);
     if (this.#room.queue.status(this.#ticket).position > 0) this.#entered.resolve();
-    await turn;
+    await turn.catch(async (error: unknown) => {
+      throw await withWhatRuns(error, this.#room.statuses, this.#target);
+    });
     this.#waitedInLine = true;
   }
 

@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
 import { createMemoryTable } from '../../../../functions/drivers/memory-table.ts';
 import { EndpointUnavailableError } from '../../../../functions/gateway/errors.ts';
+import type { ControlPlane } from '../../../../functions/gateway/services.ts';
 import { createGenerationGateway, readStream, textOf } from '../../../support/generation-gateway.ts';
 import { ToyEndpoint } from '../../../support/toy-endpoint.ts';
 
@@ -110,6 +111,25 @@ describe('from zero to warm', () => {
     const response = await waiting;
     expect(response.status).toBe(200);
     expect(await textOf(response)).not.toBe('');
+  });
+
+  it('tells who waited in vain what runs, when that is known', async () => {
+    const changedAt = Date.UTC(2026, 10, 27, 3, 0, 0);
+    const refusalWith = async (describe: ControlPlane['describe']) => {
+      const { endpoint } = coldEndpoint();
+      const config = { queue: { maxWaiting: 2, maxWaitMs: 30, probeMs: 20 } };
+      const gateway = await createGenerationGateway(endpoint, { controlPlane: { describe }, config });
+      const refused = await gateway.complete();
+      expect(refused.status).toBe(503);
+      expect(refused.headers.get('retry-after')).toBe('30');
+      return ((await refused.json()) as { error: { message: string } }).error.message;
+    };
+    const plain = 'The model did not start within 0 s. Try again later.';
+    const told = await refusalWith(async () => ({ status: 'Failed', copies: { running: 0, wanted: 1 }, changedAt, failure: 'account 42' }));
+    expect(told).toBe(`${plain} Copies of it that run: 0 of 1 since 2026-11-27T03:00:00Z.`);
+    expect(await refusalWith(async () => undefined)).toBe(plain);
+    expect(await refusalWith(() => Promise.reject(new Error('denied')))).toBe(plain);
+    expect(await refusalWith(() => new Promise(() => undefined))).toBe(plain); // it is not waited for
   });
 
   it('turns away who finds no place in line, the lowest class first, with a time to come back', async () => {
