@@ -44,6 +44,11 @@ const ACKNOWLEDGED: readonly Acknowledged[] = [
       'SageMaker and the jobs alone write it, and whoever fetched an answer deletes it; CloudTrail data events tell who reads it, for whoever pays for them',
   },
   {
+    at: ['private', 'Network/Vpc'],
+    rules: ['VPC7'],
+    reason: 'The network has no way out or in but the endpoints of AWS, whose calls CloudTrail tells',
+  },
+  {
     at: ['inference', 'Network/Vpc'],
     rules: ['VPC7'],
     reason: 'The network has no way out or in, and its containers are isolated by SageMaker: there is no flow to look at but S3',

@@ -14,6 +14,7 @@ import { GatewayStack } from './stacks/gateway-stack.ts';
 import { InferenceStack } from './stacks/inference-stack.ts';
 import { JobsStack } from './stacks/jobs-stack.ts';
 import { OperationsStack } from './stacks/operations-stack.ts';
+import { PrivateStack } from './stacks/private-stack.ts';
 import { WeightsStack } from './stacks/weights-stack.ts';
 
 /**
@@ -29,15 +30,15 @@ export function buildApp(
 ): void {
   const { leastCopies, pinnedImages } = profileOf(settings);
   const endpoints = planEndpoints(models, { regions: settings.regions, leastCopies, instanceType: settings.instanceType });
-  const { account, name, regions, containerDigests = {}, unpinnedImages = false } = settings;
+  const { account, name, regions, containerDigests = {}, unpinnedImages = false, privateNetwork: isPrivate = false } = settings;
   if (pinnedImages && !unpinnedImages) refuseUnpinned(endpoints, containerDigests);
   // CloudFormation hands a stack's tags on to everything in it.
   const place = (region: string) => ({ env: { account, region }, tags: { penstock: name } });
   const [home = ''] = regions;
 
   const data = new DataStack(app, `${name}-data`, { ...place(home), settings });
-  const edge = new EdgeStack(app, edgeStackName(settings), { ...place(EDGE_REGION), settings });
-  edge.addStackDependency(data);
+  const edge = isPrivate ? undefined : new EdgeStack(app, edgeStackName(settings), { ...place(EDGE_REGION), settings });
+  edge?.addStackDependency(data);
   for (const region of regions) {
     const weights = new WeightsStack(app, `${name}-weights-${region}`, place(region));
     const inference = new InferenceStack(app, `${name}-inference-${region}`, {
@@ -47,11 +48,17 @@ export function buildApp(
       key: weights.key,
       digests: containerDigests,
     });
+    inference.addStackDependency(weights);
+    if (edge === undefined) {
+      const network = new PrivateStack(app, `${name}-private-${region}`, { ...place(region), settings, endpoints });
+      network.addStackDependency(data);
+      network.addStackDependency(inference);
+      continue;
+    }
     const offline = inference.results && { bucket: inference.results, key: weights.key };
     const jobs = new JobsStack(app, `${name}-jobs-${region}`, { ...place(region), settings, endpoints, bundlesFolder, offline });
     const gateway = new GatewayStack(app, gatewayStackName(settings, region), { ...place(region), settings, endpoints, bundlesFolder });
     const operations = new OperationsStack(app, `${name}-operations-${region}`, { ...place(region), settings, endpoints });
-    inference.addStackDependency(weights);
     jobs.addStackDependency(data);
     jobs.addStackDependency(inference);
     gateway.addStackDependency(jobs);

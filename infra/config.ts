@@ -9,7 +9,18 @@ import { PROFILES, type Profile } from './profiles.ts';
 
 const digest = v.pipe(v.string(), v.regex(IMAGE_DIGEST, 'must be sha256: and 64 hexadecimal digits'));
 
-/** From the command line it comes as text. */
+/** From the command line it comes as text, as numbers do. */
+const trueOrFalse = v.union(
+  [
+    v.boolean(),
+    v.pipe(
+      v.picklist(['true', 'false']),
+      v.transform((text) => text === 'true'),
+    ),
+  ],
+  'must be true or false',
+);
+
 const wholeNumber = v.pipe(
   v.union([v.number(), v.pipe(v.string(), v.regex(/^\d+$/, 'must be a whole number'))], 'must be a whole number'),
   v.transform(Number),
@@ -41,23 +52,14 @@ const setting = {
   ),
   /** `event`: one request per environment, canaries, layers. `web`: a Lambda Web Function, many requests per environment, all at once deployed. */
   gateway: v.optional(v.picklist(['event', 'web'], 'must be event or web')),
+  /** Nothing crosses the internet: a private network for gateways on machines of yours, in place of functions and the public name. */
+  privateNetwork: v.optional(trueOrFalse),
   /** In place of what the catalog names, for all models: where AWS lacks it, or for a try on a smaller one. */
   instanceType: v.optional(v.string('must be an instance type such as ml.g5.xlarge')),
   /** The containers' images, over what `infra/pinned-images.json` pins. */
   containerDigests: v.optional(v.strictObject({ vllm: v.optional(digest), lmi: v.optional(digest) })),
   /** Lets production go with images by their tags, which AWS may renew at any time. */
-  unpinnedImages: v.optional(
-    v.union(
-      [
-        v.boolean(),
-        v.pipe(
-          v.picklist(['true', 'false']),
-          v.transform((text) => text === 'true'),
-        ),
-      ],
-      'must be true or false',
-    ),
-  ),
+  unpinnedImages: v.optional(trueOrFalse),
   /** In place of the profile's: so often a canary makes a generation of each model, 0 for never. Oftener than models go to sleep. */
   canaryMinutes: v.optional(v.pipe(wholeNumber, v.maxValue(15, 'must be at most 15'))),
   /** In place of the profile's: environments of the event function that are always warm. They cost while nobody calls. */
@@ -78,6 +80,13 @@ const settingsSchema = v.pipe(
     v.check(({ monthlyBudget, alarmEmail }) => monthlyBudget === undefined || alarmEmail !== undefined, 'needs alarmEmail as well'),
     ['monthlyBudget'],
   ),
+  v.forward(
+    v.check(
+      ({ privateNetwork, domain, gateway }) => privateNetwork !== true || (domain === undefined && gateway === undefined),
+      'goes without domain and gateway: nothing has a public name',
+    ),
+    ['privateNetwork'],
+  ),
 );
 
 export type Settings = Readonly<v.InferOutput<typeof settingsSchema>>;
@@ -88,12 +97,14 @@ export function profileOf(settings: Settings): Profile {
 
 /** Environments of the event function that are always warm; a web function has none. */
 export function provisionedConcurrencyOf(settings: Settings): number {
-  return settings.gateway === 'web' ? 0 : (settings.provisionedConcurrency ?? profileOf(settings).provisionedConcurrency);
+  return settings.gateway === 'web' || settings.privateNetwork === true
+    ? 0
+    : (settings.provisionedConcurrency ?? profileOf(settings).provisionedConcurrency);
 }
 
 /** How often the canary makes a generation of each model; 0 for never. */
 export function canaryMinutesOf(settings: Settings): number {
-  return settings.canaryMinutes ?? profileOf(settings).canaryMinutes;
+  return settings.privateNetwork === true ? 0 : (settings.canaryMinutes ?? profileOf(settings).canaryMinutes);
 }
 
 /**

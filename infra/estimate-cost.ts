@@ -2,13 +2,15 @@ import { canaryMinutesOf, profileOf, provisionedConcurrencyOf, type Settings } f
 import { type EndpointPlan, modelsOf } from './endpoint-plan.ts';
 import { WHOLE_CPU_MB } from './function-memory.ts';
 import { LIST_PRICES, type PriceName } from './list-prices.ts';
-import { EDGE_REGION } from './names.ts';
+import { EDGE_REGION, PRIVATE_SERVICES, ZONES } from './names.ts';
 
 const HOURS = 730;
 const GATEWAY_GB = WHOLE_CPU_MB / 1024;
 /** Of ours and those that target tracking makes. `test/infra/doctor.test.ts` counts them in the templates. */
 const ALARMS_PER_REGION = 14;
 const COMPOSITE_ALARMS_PER_REGION = 2;
+/** Of these, those that an inference stack has. */
+const INFERENCE_ALARMS = 4;
 /** Of each model. */
 const CANARY_METRICS = 3;
 
@@ -58,18 +60,21 @@ export async function estimateIdleCost(
       ? { what, dollars: dollars * count, source: `list price of us-east-1, ${date}: ${source}` }
       : { what, dollars: yours * count, source: OWN_PRICE };
   };
+  const isPrivate = settings.privateNetwork === true;
   const secrets = regions + new Set([...settings.regions, EDGE_REGION]).size;
   const warmSeconds = provisionedConcurrency * GATEWAY_GB * 3600 * HOURS * regions;
   return [
     ...instances,
     fixed('secrets and their replicas', secrets, 'secretMonth'),
-    fixed('keys', (signingKey ? 2 : 1) * regions, 'keyMonth'),
-    fixed('alarms', ALARMS_PER_REGION * regions, 'alarmMonth'),
-    fixed('composite alarms', COMPOSITE_ALARMS_PER_REGION * regions, 'compositeAlarmMonth'),
+    fixed('keys', (signingKey && !isPrivate ? 2 : 1) * regions, 'keyMonth'),
+    fixed('alarms', (isPrivate ? INFERENCE_ALARMS : ALARMS_PER_REGION) * regions, 'alarmMonth'),
+    ...(isPrivate
+      ? [fixed('private endpoints of AWS', PRIVATE_SERVICES.length * ZONES * HOURS * regions, 'interfaceEndpointHour')]
+      : [fixed('composite alarms', COMPOSITE_ALARMS_PER_REGION * regions, 'compositeAlarmMonth')]),
     ...(provisionedConcurrency === 0
       ? []
       : [fixed(`${provisionedConcurrency} warm gateways in each region`, warmSeconds, 'provisionedGbSecond')]),
-    ...(firewall ? [fixed('firewall', 1, 'firewallMonth')] : []),
+    ...(firewall && !isPrivate ? [fixed('firewall', 1, 'firewallMonth')] : []),
     ...(canary
       ? [
           fixed('secrets of the canary', regions, 'secretMonth'),
@@ -77,6 +82,6 @@ export async function estimateIdleCost(
           fixed('metrics of the canary', CANARY_METRICS * probed, 'metricMonth'),
         ]
       : []),
-    ...(probe ? [fixed('probe', 1, 'probeMonth')] : []),
+    ...(probe && !isPrivate ? [fixed('probe', 1, 'probeMonth')] : []),
   ];
 }

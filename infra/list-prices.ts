@@ -21,6 +21,8 @@ export const LIST_PRICES = {
   compositeAlarmMonth: { dollars: 0.5, ...cloudWatch },
   metricMonth: { dollars: 0.3, ...cloudWatch },
   provisionedGbSecond: { dollars: 0.000_003_333_4, source: 'https://aws.amazon.com/lambda/pricing/', date: '2026-11' },
+  /** Of each zone. */
+  interfaceEndpointHour: { dollars: 0.01, source: 'https://aws.amazon.com/privatelink/pricing/', date: '2026-11' },
   /** A web ACL and three rules. */
   firewallMonth: { dollars: 8, source: 'https://aws.amazon.com/waf/pricing/', date: '2026-11' },
   /** A health check of an endpoint outside AWS (0.75, CloudFront's name counts so), over HTTPS (2 on top). */
@@ -39,6 +41,7 @@ export const pricesSchema = v.strictObject({
   compositeAlarmMonth: dollars,
   metricMonth: dollars,
   provisionedGbSecond: dollars,
+  interfaceEndpointHour: dollars,
   firewallMonth: dollars,
   probeMonth: dollars,
   /** By instance type: `{ "ml.g6.xlarge": 1.13 }`. */

@@ -58,5 +58,11 @@ export function edgeStackName({ name }: Settings): string {
 /** The output of the edge stack that holds the public address with `/v1`. */
 export const BASE_URL_OUTPUT = 'BaseUrl';
 
+/** Availability zones that our networks reach. */
+export const ZONES = 2;
+
+/** What gateways in a private network call, besides DynamoDB and S3, which cost nothing there. */
+export const PRIVATE_SERVICES = ['sagemaker.runtime', 'sagemaker.api', 'logs'] as const;
+
 /** The output of a gateway stack that holds its address, without scheme and slash. */
 export const GATEWAY_DOMAIN_OUTPUT = 'Domain';

@@ -15,11 +15,7 @@ export function createPipelineRole(
   what: { readonly description: string; readonly tableName: string; readonly logs: LogGroup },
 ): Role {
   const role = createFunctionRole(stack, what.description);
-  allow(
-    role,
-    ['GetItem', 'PutItem', 'UpdateItem', 'DeleteItem', 'Query'].map((action) => `dynamodb:${action}`),
-    [stack.formatArn({ service: 'dynamodb', resource: 'table', resourceName: what.tableName })],
-  );
+  allowTable(role, stack, what.tableName);
   allowLog(role, what.logs);
   return role;
 }
@@ -27,6 +23,11 @@ export function createPipelineRole(
 /** A role that may nothing yet. */
 export function createFunctionRole(stack: Stack, description: string): Role {
   return new Role(stack, 'Role', { description, assumedBy: new ServicePrincipal('lambda.amazonaws.com') });
+}
+
+export function allowTable(role: Role, stack: Stack, tableName: string): void {
+  const actions = ['GetItem', 'PutItem', 'UpdateItem', 'DeleteItem', 'Query'].map((action) => `dynamodb:${action}`);
+  allow(role, actions, [stack.formatArn({ service: 'dynamodb', resource: 'table', resourceName: tableName })]);
 }
 
 export function allowLog(role: Role, logs: LogGroup): void {

@@ -1,5 +1,5 @@
 /**
- * Writes the templates of every variant into a folder, for linters: each profile in one and two regions, as event function and as web function, with
+ * Writes the templates of every variant into a folder, for linters: each profile in one and two regions, as event function, as web function and as a private network, with
  * our catalog and with one that asks for everything. `.ci/cfn-lint` lints them. Argument: the folder.
  */
 import { createHash } from 'node:crypto';
@@ -24,6 +24,7 @@ const EVERYTHING: Partial<Settings> = {
 const VARIANTS: readonly (readonly [name: string, changes: Partial<Settings>, models: readonly ServedModel[]])[] = [
   ['plain', { unpinnedImages: true }, catalog],
   ['web', { gateway: 'web', unpinnedImages: true, regions: REGIONS }, catalog],
+  ['private', { privateNetwork: true, unpinnedImages: true, regions: REGIONS }, catalog],
   ['everything', { ...EVERYTHING, regions: REGIONS }, fullCatalog],
 ];
 
