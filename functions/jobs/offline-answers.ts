@@ -29,8 +29,8 @@ const LAST_LOOK_SECONDS = 300;
 const LOOK_AGAIN_MS = 2_000;
 
 export interface OfflineAnswers {
-  /** What begins it; `later` when the queue will name it again; `undefined` when it is no such answer, or nobody may begin it now. */
-  look(id: string): Promise<GoOn | 'later' | undefined>;
+  /** What begins it; `later` when the queue will name it again; `ordinary` when it has no time; `undefined` when nobody may begin it now. */
+  look(id: string): Promise<GoOn | 'later' | 'ordinary' | undefined>;
   /** Forgets what was made for one that has ended or is gone. */
   tidy(id: string): Promise<void>;
 }
@@ -42,13 +42,14 @@ interface Wanted {
 }
 
 export function createOfflineAnswers(room: Room, offline: OfflineEndpoint, jobs: JobQueue): OfflineAnswers {
-  const find = async (id: string): Promise<Wanted | undefined> => {
+  const find = async (id: string): Promise<Wanted | 'ordinary' | undefined> => {
     const lost = await findLost(room, id, room.config.runnerLeaseMs, true);
     if (lost === undefined) return undefined;
     const { plan: stored } = decodeKeptPlan(lost.plan);
     const { request, plan } = readStoredPlan(stored);
+    if (request.isOffline !== true) return 'ordinary';
     const online = room.models.get(request.modelId);
-    const model = request.isOffline === true && online !== undefined ? servedOffline(online) : undefined;
+    const model = online && servedOffline(online);
     const [target] = model === undefined ? [] : targetsOf(model);
     const held = target === undefined ? undefined : await findHeld(room, id, stored);
     if (model === undefined || target === undefined || held === undefined) return undefined;
@@ -60,7 +61,7 @@ export function createOfflineAnswers(room: Room, offline: OfflineEndpoint, jobs:
   return {
     async look(id) {
       const wanted = await find(id);
-      if (wanted === undefined) return undefined;
+      if (wanted === undefined || wanted === 'ordinary') return wanted;
       let events: readonly EndpointEvent[] | undefined;
       try {
         events = await offline.fetch(id, wanted.request);

@@ -22,9 +22,10 @@ export function createGenerationJob(room: Room): (generationId: string, signal: 
   const { offline, jobs } = room;
   const answers = offline === undefined || jobs === undefined ? undefined : createOfflineAnswers(room, offline, jobs);
   return async function runGenerationJob(id, signal) {
-    const begin = (await answers?.look(id)) ?? goOn;
+    const begin = answers === undefined ? 'ordinary' : await answers.look(id);
     if (begin === 'later') return;
-    await makeAnswer(id, begin, signal);
+    await makeAnswer(id, typeof begin === 'function' ? begin : goOn, signal);
+    if (begin === 'ordinary') return;
     await answers?.tidy(id).catch((error: unknown) => {
       // The bucket's lifecycle will. The answer is made: a message that comes again would change nothing.
       room.log.write('warn', 'offline-answer-kept', { generationId: id, error: error instanceof Error ? error.name : 'unknown' });

@@ -252,6 +252,7 @@ describe('the tier of a response', () => {
     expect(text).toContain('"service_tier":"default"');
     for (const { id } of queue.sent) await (await createWorker())(id, never);
     expect(offline.asked).toHaveLength(0);
+    expect(offline.forgotten).toHaveLength(0);
     expect(online.requests).toHaveLength(1);
   });
 });
