@@ -170,9 +170,11 @@ export class Engine {
     const { logits, newRows } = output;
     this.#makeRoom(lengths, newTokens); // after the step, which should not pay for windows that it only completes
     for (const [i, { cached }] of sequences.entries()) this.#pool.write(firstSlot + i, cached, newRows, i, newTokens);
+    giveBack(newRows);
     this.#scheduler.complete(step);
     this.#stopwatch.lap('write');
     await this.#sampleStep(step, running, firstSlot, rows, logits);
+    giveBack(logits);
     this.#stopwatch.lap('sample');
   }
 
@@ -264,4 +266,9 @@ export class Engine {
     const needed = bucketFor(completeWindows(Math.max(...lengths) + newTokens));
     if (needed > this.#pool.capacity || needed <= this.#pool.capacity / 2) this.#pool.resize(needed, lengths);
   }
+}
+
+/** Frees what a step put out, now: outputs lie outside of V8's heap, which would let those of many steps wait for its next collection. */
+function giveBack({ buffer }: Float32Array): void {
+  if (buffer instanceof ArrayBuffer) buffer.transfer(0);
 }

@@ -28,7 +28,7 @@ export class PrefixCache {
     return this.#bytes;
   }
 
-  /** Rows of the leading windows that are known. At least one token is left for the model to compute. */
+  /** Rows of the leading windows that are known, to be read before the next `insert`. At least one token is left for the model to compute. */
   find(salt: string, tokenIds: readonly number[]): WindowRows[] {
     const found: [string, Block][] = [];
     let parent = rootOf(salt);
@@ -65,6 +65,7 @@ export class PrefixCache {
       if (this.#bytes <= this.#maxBytes) return;
       this.#blocks.delete(key);
       this.#bytes -= rows.byteLength;
+      if (rows.buffer instanceof ArrayBuffer) rows.buffer.transfer(0); // gives the memory back now instead of at the next collection
     }
   }
 

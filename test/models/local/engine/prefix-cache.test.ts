@@ -43,6 +43,15 @@ describe('PrefixCache', () => {
     );
   });
 
+  it('gives the memory of what it forgets back at once, and of nothing else', () => {
+    const cache = new PrefixCache(2 * BLOCK_BYTES);
+    cache.insert('', idsOf([1], 1), 1, () => rowsFor('', idsOf([1], 1), 0));
+    cache.insert('', idsOf([2], 1), 1, () => rowsFor('', idsOf([2], 1), 0));
+    const [[older], [newer]] = [cache.find('', idsOf([1], 1)), cache.find('', idsOf([2], 1))];
+    cache.insert('', idsOf([3], 1), 1, () => rowsFor('', idsOf([3], 1), 0));
+    expect([older?.byteLength, newer?.byteLength]).toEqual([0, BLOCK_BYTES]);
+  });
+
   it('forgets the least recently used first, the end of a chain before its beginning', () => {
     const cache = new PrefixCache(4 * BLOCK_BYTES);
     const insert = (windows: number[]) =>
