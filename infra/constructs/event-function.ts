@@ -7,6 +7,7 @@ import { FilterPattern, LogGroup } from 'aws-cdk-lib/aws-logs';
 import { profileOf, type Settings } from '../config.ts';
 import { metricsNamespace } from '../names.ts';
 import { COUNTED_LINES } from './counted-lines.ts';
+import { identifyBundle } from './identify-bundle.ts';
 
 export interface EventFunctionProps {
   readonly functionName: string;
@@ -25,13 +26,14 @@ export interface EventFunctionProps {
 /** What all our event functions share: runtime, processor, handler, and lines of JSON in a log group that is theirs. */
 export function createEventFunction(stack: Stack, id: string, props: EventFunctionProps): EventFunction {
   const { bundlesFolder, bundle, memoryMb, logs, ...rest } = props;
+  const folder = join(bundlesFolder, bundle);
   return new EventFunction(stack, id, {
     ...rest,
     runtime: Runtime.NODEJS_24_X,
     architecture: Architecture.ARM_64,
     memorySize: memoryMb,
     handler: 'index.handler',
-    code: Code.fromAsset(join(bundlesFolder, bundle)),
+    code: Code.fromAsset(folder, identifyBundle(folder)),
     logGroup: logs,
     loggingFormat: LoggingFormat.JSON,
   });

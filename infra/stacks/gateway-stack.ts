@@ -18,6 +18,7 @@ import { StringParameter } from 'aws-cdk-lib/aws-ssm';
 import type { Construct } from 'constructs';
 import { profileOf, provisionedConcurrencyOf, type Settings } from '../config.ts';
 import { createEventFunction, createFunctionLog } from '../constructs/event-function.ts';
+import { identifyBundle } from '../constructs/identify-bundle.ts';
 import {
   createEncodingsLayer,
   createModelFilesLayer,
@@ -102,10 +103,11 @@ export class GatewayStack extends Stack {
 
   /** Tokenizers and weights lie in its package, where its code looks by itself. */
   #createWebFunction({ settings, role, logs, environment, bundlesFolder }: GatewayParts): string {
+    const folder = join(bundlesFolder, 'web-function');
     const gateway = new WebFunction(this, 'WebGateway', {
       webFunctionName: gatewayName(settings),
       runtime: WebFunctionRuntime.NODEJS_24_X,
-      code: WebFunctionCode.fromAssetToManagedBucket(join(bundlesFolder, 'web-function')),
+      code: WebFunctionCode.fromAssetToManagedBucket(folder, identifyBundle(folder)),
       entryPoint: 'functions/gateway/index.mjs',
       defaultEndpointAuth: WebFunctionAuthType.APPLICATION_MANAGED,
       maxConcurrencyPerEnvironment: 64,
