@@ -161,11 +161,8 @@ const ANY_ENVIRONMENT = {
  */
 async function writeCodeCache([command = '', ...before]: readonly string[], file: string): Promise<void> {
   const code = await bundleText({ entryPoints: [join(project, 'functions/write-code-cache.ts')] });
-  // With a seed of its own and threads, V8 makes other bytes of the same bundle each time, and it would be deployed again each time. What is left is
-  // the order in which Node reads its answers, which now and then shifts the numbers of functions by one.
-  const settings = ['--predictable', '--random-seed=1', '--input-type=module', '-'];
   await using aws = await standInForAws();
-  const child = spawn(command, [...before, ...settings, catalog[0]?.id ?? '', pathToFileURL(file).href], {
+  const child = spawn(command, [...before, '--input-type=module', '-', catalog[0]?.id ?? '', pathToFileURL(file).href], {
     env: { ...ANY_ENVIRONMENT, AWS_ENDPOINT_URL: aws.url },
     stdio: ['pipe', 'ignore', 'pipe'],
   });
