@@ -1,7 +1,7 @@
 /**
- * The SDK's client for SageMaker Runtime without what an invocation has no use for. What the SDK does anew for each call (the name it calls itself by,
- * a retry token for the only try, a signer with its key, a module that is looked up on the disk) is a third of what the gateway adds to the time to
- * the first token (docs/decisions/lean-runtime-client.md has the figures).
+ * The SDK's client for SageMaker Runtime without what an invocation has no use for: what the SDK does anew for each call (the name it calls itself by,
+ * a retry token for the only try, a signer with its key, a module that is looked up on the disk) adds to the time to the first token
+ * (docs/decisions/lean-runtime-client.md).
  */
 import { SageMakerRuntimeClient, type SageMakerRuntimeClientConfig } from '@aws-sdk/client-sagemaker-runtime';
 import { AwsRestJsonProtocol } from '@aws-sdk/core/protocols';
