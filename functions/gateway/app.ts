@@ -130,11 +130,11 @@ export function createApp(services: Services, config: GatewayConfig, isDraining:
   app.delete('/v1/responses/:id', (c) => deleteResponse(c, room));
   app.post('/v1/responses/:id/cancel', (c) => cancelResponse(c, room));
   app.get('/v1/responses/:id/input_items', async (c) => c.json(await listInputItems(c, room)));
-  app.post('/v1/conversations', async (c) => c.json(await createConversation(c, services)));
+  app.post('/v1/conversations', async (c) => c.json(await createConversation(c, room)));
   app.get('/v1/conversations/:id', async (c) => c.json(await getConversation(c, services)));
-  app.post('/v1/conversations/:id', async (c) => c.json(await updateConversation(c, services)));
+  app.post('/v1/conversations/:id', async (c) => c.json(await updateConversation(c, room)));
   app.delete('/v1/conversations/:id', async (c) => c.json(await deleteConversation(c, services)));
-  app.post('/v1/conversations/:id/items', async (c) => c.json(await addConversationItems(c, services)));
+  app.post('/v1/conversations/:id/items', async (c) => c.json(await addConversationItems(c, room)));
   app.get('/v1/conversations/:id/items', async (c) => c.json(await listConversationItems(c, services)));
   app.get('/v1/conversations/:id/items/:item', async (c) => c.json(await getConversationItem(c, services)));
   app.delete('/v1/conversations/:id/items/:item', async (c) => c.json(await deleteConversationItem(c, services)));

@@ -133,7 +133,8 @@ export const ENVIRONMENT = {
   RETRY_PERCENT: 'most retries for each hundred requests of a model (10 a second are free on top), 0 to tell every failure; default 20',
   HEDGE_AFTER_MS: 'after so long without a first token another target of the model is asked too, 0 for never; default 0',
   MAX_WAIT_SECONDS: 'how long each of them waits; default 300',
-  KEEP_ANSWERS: 'which answers can be read again: always, asked (a lease or an Idempotency-Key) or never; default always, in Lambda asked',
+  KEEP_ANSWERS:
+    'which answers can be read again: always, asked (a lease or an Idempotency-Key) or never, which keeps no text at all; default always, in Lambda asked',
   RETENTION_SECONDS: 'how long they are kept; default 86400',
   CACHE_SECONDS: 'how long the answer to a request with temperature 0 or a seed is given again to the same key, 0 for never; default 0',
   LOG_BATCH_MS: 'how often a running answer is written down; default 50, in Lambda 250',
@@ -269,12 +270,19 @@ function readSwitches({ env }: Reader): GatewayConfig['switches'] {
   return file ? { kind: 'file', name: file } : undefined;
 }
 
+function readCacheSeconds(read: Reader, keep: GatewayConfig['tokenLog']['keep']): number {
+  const seconds = read.integer('CACHE_SECONDS', 0, 0, 30 * 86_400);
+  if (seconds > 0 && keep === 'never') read.problem('CACHE_SECONDS must be 0 where KEEP_ANSWERS is never: such answers are kept');
+  return seconds;
+}
+
 function stateFolder(read: Reader): string {
   return read.env['PENSTOCK_DATA'] ?? join(read.env['XDG_STATE_HOME'] || join(homedir(), '.local', 'state'), 'penstock');
 }
 
 function readGateway(read: Reader, defaults: Defaults): Omit<GatewayConfig, 'apiKeyHashes'> {
   const tableName = read.env['PENSTOCK_TABLE'];
+  const keep = read.choice('KEEP_ANSWERS', defaults.keep, ['always', 'asked', 'never']);
   return {
     publicOrigin: read.origin('PENSTOCK_PUBLIC_ORIGIN'),
     signingKeyArn: read.env['PENSTOCK_SIGNING_KEY_ARN'] || undefined,
@@ -287,7 +295,7 @@ function readGateway(read: Reader, defaults: Defaults): Omit<GatewayConfig, 'api
       maxWaitMs: read.integer('MAX_WAIT_SECONDS', 300, 0, 86_400) * 1000,
       probeMs: 1_000,
     },
-    cacheSeconds: read.integer('CACHE_SECONDS', 0, 0, 30 * 86_400),
+    cacheSeconds: readCacheSeconds(read, keep),
     runnerLeaseMs: RUNNER_LEASE_MS,
     retry: {
       maxFailures: read.integer('MAX_RETRIES', 3, 0, 100),
@@ -296,7 +304,7 @@ function readGateway(read: Reader, defaults: Defaults): Omit<GatewayConfig, 'api
       budget: { percent: read.integer('RETRY_PERCENT', 20, 0, 100), perSecond: 10 },
     },
     tokenLog: {
-      keep: read.choice('KEEP_ANSWERS', defaults.keep, ['always', 'asked', 'never']),
+      keep,
       batchMs: read.integer('LOG_BATCH_MS', defaults.batchMs, 0, 60_000),
       retentionSeconds: read.integer('RETENTION_SECONDS', 86_400, 1, 400 * 86_400),
     },

@@ -326,6 +326,13 @@ export class IdempotencyConflictError extends InvalidRequestError {
   }
 }
 
+/** This gateway keeps no text, and the request cannot be answered without. */
+export class NothingIsKeptError extends InvalidRequestError {
+  constructor(param: string | null = null) {
+    super("This gateway keeps no text (zero retention). Send the whole conversation as 'input', and wait for the answer.", { param });
+  }
+}
+
 export class GenerationNotFoundError extends InvalidRequestError {
   override readonly name = 'GenerationNotFoundError';
   override readonly status = 404;

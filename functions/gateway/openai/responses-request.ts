@@ -1,6 +1,6 @@
 /** `POST /v1/responses`, in. https://platform.openai.com/docs/api-reference/responses/create */
 import * as v from 'valibot';
-import { InvalidRequestError } from '../errors.ts';
+import { InvalidRequestError, NothingIsKeptError } from '../errors.ts';
 import { jsonObject, jsonSchema } from './json-schema.ts';
 import { parseBody } from './parse-body.ts';
 import {
@@ -144,6 +144,16 @@ export function parseResponseBody(body: unknown): ResponseBody {
   }
   checkPrompt(parsed);
   return parsed;
+}
+
+/**
+ * Where no text is kept: `store` is false whatever it says, as OpenAI has it for organisations without data retention.
+ * @throws {NothingIsKeptError} for what cannot be without.
+ */
+export function withoutRetention(body: ResponseBody): ResponseBody {
+  if (body.background === true) throw new NothingIsKeptError('background');
+  if (isSet(body.conversation)) throw new NothingIsKeptError('conversation');
+  return { ...body, store: false };
 }
 
 /** @throws {InvalidRequestError} naming the field at fault. */

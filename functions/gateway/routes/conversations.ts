@@ -1,5 +1,7 @@
 /** `/v1/conversations`. https://platform.openai.com/docs/api-reference/conversations */
 import type { Context } from 'hono';
+import { NothingIsKeptError } from '../errors.ts';
+import type { Room } from '../generation/room.ts';
 import type { RequestVariables } from '../middleware/request-id.ts';
 import { parseConversation, parseConversationUpdate, parseNewItems } from '../openai/conversation-request.ts';
 import type { StoredConversation } from '../openai/conversation-store.ts';
@@ -12,10 +14,11 @@ import { openStores } from './responses.ts';
 type RouteContext = Context<{ Variables: RequestVariables }>;
 
 /** `POST /v1/conversations` */
-export async function createConversation(c: RouteContext, services: Services) {
-  const { items, metadata } = parseConversation(await readJsonBody(c, {}), services.ids);
-  const { conversations } = openStores(c, services);
-  const conversation = { id: services.ids.create('conv_'), created: Math.floor(services.clock.now() / 1000), metadata };
+export async function createConversation(c: RouteContext, room: Room) {
+  refuseToKeep(room);
+  const { items, metadata } = parseConversation(await readJsonBody(c, {}), room.ids);
+  const { conversations } = openStores(c, room);
+  const conversation = { id: room.ids.create('conv_'), created: Math.floor(room.clock.now() / 1000), metadata };
   await conversations.create(conversation);
   await conversations.addItems(conversation.id, items, 'items');
   return encodeConversation(conversation);
@@ -27,9 +30,10 @@ export async function getConversation(c: RouteContext, services: Services) {
 }
 
 /** `POST /v1/conversations/{id}` */
-export async function updateConversation(c: RouteContext, services: Services) {
+export async function updateConversation(c: RouteContext, room: Room) {
+  refuseToKeep(room);
   const metadata = parseConversationUpdate(await readJsonBody(c));
-  return encodeConversation(await openStores(c, services).conversations.setMetadata(idOf(c), metadata));
+  return encodeConversation(await openStores(c, room).conversations.setMetadata(idOf(c), metadata));
 }
 
 /** `DELETE /v1/conversations/{id}` */
@@ -40,9 +44,10 @@ export async function deleteConversation(c: RouteContext, services: Services) {
 }
 
 /** `POST /v1/conversations/{id}/items` */
-export async function addConversationItems(c: RouteContext, services: Services): Promise<ListPage<Item>> {
-  const items = parseNewItems(await readJsonBody(c), services.ids);
-  await openStores(c, services).conversations.addItems(idOf(c), items, 'items');
+export async function addConversationItems(c: RouteContext, room: Room): Promise<ListPage<Item>> {
+  refuseToKeep(room);
+  const items = parseNewItems(await readJsonBody(c), room.ids);
+  await openStores(c, room).conversations.addItems(idOf(c), items, 'items');
   return encodeList(items, false);
 }
 
@@ -69,4 +74,8 @@ function encodeConversation({ id, created, metadata }: StoredConversation) {
 
 function idOf(c: RouteContext): string {
   return c.req.param('id') ?? '';
+}
+
+function refuseToKeep({ config }: Room): void {
+  if (config.tokenLog.keep === 'never') throw new NothingIsKeptError();
 }

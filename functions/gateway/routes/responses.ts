@@ -25,6 +25,7 @@ import {
   parseInputTokensBody,
   parseResponseBody,
   type ResponseBody,
+  withoutRetention,
 } from '../openai/responses-request.ts';
 import { createResponsesStore, isRunning, type StoredResponse } from '../openai/responses-store.ts';
 import { countPrompt } from '../pipeline/count-prompt.ts';
@@ -53,7 +54,8 @@ function storesOf(owner: string, services: Services): Stores {
 /** `POST /v1/responses` */
 export async function createResponse(c: RouteContext, services: Room): Promise<Response> {
   const requestId = c.get('requestId');
-  const body = parseResponseBody(await readJsonBody(c));
+  const parsed = parseResponseBody(await readJsonBody(c));
+  const body = services.config.tokenLog.keep === 'never' ? withoutRetention(parsed) : parsed;
   const isStream = body.stream === true;
   const isBackground = body.background === true;
   if (isBackground && !isStream && !services.config.seesDisconnects && services.jobs === undefined) {

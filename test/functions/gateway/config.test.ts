@@ -32,6 +32,12 @@ describe('loadServerConfig', () => {
 });
 
 describe('loadConfig', () => {
+  it('keeps no answers for later requests where none are kept', () => {
+    const settings = { PENSTOCK_API_KEY_HASHES: HASH, KEEP_ANSWERS: 'never' };
+    expect(loadConfig(settings).tokenLog.keep).toBe('never');
+    expect(() => loadConfig({ ...settings, CACHE_SECONDS: '60' })).toThrow('CACHE_SECONDS must be 0');
+  });
+
   it('refuses to start a function that nobody could call', () => {
     expect(() => loadConfig({})).toThrow('PENSTOCK_API_KEY_HASHES');
     expect(loadConfig({ PENSTOCK_API_KEY_HASHES: `${HASH}, ${'B'.repeat(64)}` }).apiKeyHashes).toEqual([HASH, 'b'.repeat(64)]);
