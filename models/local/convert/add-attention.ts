@@ -61,6 +61,7 @@ export function addAttention(
   const windowValue = graph.input(`window_value_${block}`, 'float32', ['b', kvHeads, WINDOW_TOKENS, headSize]);
 
   const cut = graph.node('Reshape', [addBias(graph, source, config, block, product, at('qkv')), headsShape], at('qkv_heads'));
+  graph.shape(cut, ['b', 's', heads + 2 * kvHeads, headSize]);
   const turned = graph.node('Transpose', [cut], at('qkv_turned'), { perm: [0, 2, 1, 3] });
   graph.node('Split', [turned, graph.integers(heads + kvHeads, kvHeads)], [at('qk'), at('v')], { axis: 1 });
   const normalized = addHeadNorm(graph, source, config, block, at('qk'));
@@ -68,6 +69,7 @@ export function addAttention(
   graph.node('Split', [rotated, graph.integers(heads, kvHeads)], [at('q'), at('k')], { axis: 1 });
   // Queries of one group share their keys: they are rows of one matrix, (head in group, position).
   const q = graph.node('Reshape', [at('q'), graph.integers(0, kvHeads, -1, headSize)], at('q_rows'));
+  graph.shape(q, ['b', kvHeads, 'gs', headSize]);
   const nearKeys = graph.node('TensorScatter', [windowKey, at('k'), 'place'], at('near_key'));
   const nearValues = graph.node('TensorScatter', [windowValue, at('v'), 'place'], at('near_value'));
 
@@ -75,14 +77,19 @@ export function addAttention(
   const pastScores = graph.node('FusedMatMul', [q, pastKey], at('past_dot'), scaled, CONTRIB);
   const nearScores = graph.node('FusedMatMul', [q, nearKeys], at('near_dot'), scaled, CONTRIB);
   const dots = graph.node('Concat', [pastScores, nearScores], at('dot'), { axis: -1 });
+  graph.shape(dots, ['b', kvHeads, 'gs', 'C+64']);
   const shares = graph.node('Softmax', [graph.node('Add', [dots, mask], at('scores'))], at('shares'), { axis: -1 });
   graph.node('Split', [shares, split], [at('past_share'), at('near_share')], { axis: -1 });
+  graph.shape(at('past_share'), ['b', kvHeads, 'gs', 'C']);
+  graph.shape(at('near_share'), ['b', kvHeads, 'gs', WINDOW_TOKENS]);
   const fromPast = graph.node('MatMul', [at('past_share'), pastValue], at('from_past'));
   const fromNear = graph.node('MatMul', [at('near_share'), nearValues], at('from_near'));
   const sum = graph.node('Add', [fromPast, fromNear], at('attended'));
   const byHead = graph.node('Reshape', [sum, graph.integers(0, heads, -1, headSize)], at('attended_heads'));
+  graph.shape(byHead, ['b', heads, 's', headSize]);
   const byToken = graph.node('Transpose', [byHead], at('attended_turned'), { perm: [0, 2, 1, 3] });
   const attended = graph.node('Reshape', [byToken, graph.integers(-1, heads * headSize)], at('attended_flat'));
+  graph.shape(attended, ['bs', heads * headSize]);
   return { attended, newRows: [at('k'), at('v')] };
 }
 
@@ -90,7 +97,8 @@ export function addAttention(
 function addMask(graph: OnnxGraph): string {
   const rows = graph.node('Shape', ['window_mask'], 'mask_rows', { start: 2, end: 3 });
   const shape = graph.node('Concat', [graph.integers(1, 1), rows, graph.integers(1)], 'mask_shape', { axis: 0 });
-  return graph.node('Concat', [graph.node('Expand', ['past_mask', shape], 'past_mask_rows'), 'window_mask'], 'mask', { axis: -1 });
+  const past = graph.shape(graph.node('Expand', ['past_mask', shape], 'past_mask_rows'), ['b', 1, 'gs', 'C']);
+  return graph.shape(graph.node('Concat', [past, 'window_mask'], 'mask', { axis: -1 }), ['b', 1, 'gs', 'C+64']);
 }
 
 /** Cached keys and values of a block, as float32. */

@@ -14,7 +14,8 @@ export interface SharedEmbedding {
 /** Looks tokens up: `embedded` [b*s, hiddenSize]. Codes are stored once for lookup and head when both can take them as they are. */
 export function addEmbedding(graph: OnnxGraph, matrix: WeightMatrix, hiddenSize: number): SharedEmbedding {
   const { rows, columns } = matrix;
-  const flatten = (name: string) => graph.node('Reshape', [name, graph.integers(-1, hiddenSize)], 'embedded');
+  const flatten = (name: string) =>
+    graph.shape(graph.node('Reshape', [name, graph.integers(-1, hiddenSize)], 'embedded'), ['bs', hiddenSize]);
   if (matrix.form === 'dense') {
     const values = graph.constant('embedding', matrix.values, [rows, columns]);
     flatten(graph.node('Gather', [values, 'input_ids'], 'looked_up', { axis: 0 }));

@@ -6,7 +6,7 @@ import * as v from 'valibot';
 import { SentenceError } from '../sentence-error.ts';
 
 /** Raised when the graph or the folder changes shape: older folders are made again. */
-export const FOLDER_VERSION = 5;
+export const FOLDER_VERSION = 6;
 export const MODEL_FILES = {
   graph: 'model.onnx',
   /** The same weights, with inputs for LoRA adapters. */
