@@ -3,7 +3,7 @@
  * them. One that cannot be read, or says what nobody understands, changes nothing: what was said before holds.
  */
 import * as v from 'valibot';
-import { pause } from './generation/pause.ts';
+import { within } from './generation/pause.ts';
 import type { Clock, Log, SettingText } from './services.ts';
 
 const names = v.optional(v.array(v.pipe(v.string(), v.nonEmpty())), []);
@@ -79,10 +79,7 @@ export function createSwitches(setting: SettingText, clock: Clock, log: Log): Sw
     },
     async recent() {
       readInTime();
-      if (reading !== undefined && clock.now() - readAt > OLD_MS) {
-        const enough = new AbortController();
-        await Promise.race([reading, pause(LONGEST_WAIT_MS, enough.signal)]).finally(() => enough.abort());
-      }
+      if (reading !== undefined && clock.now() - readAt > OLD_MS) await within(reading, LONGEST_WAIT_MS);
       return settings;
     },
   };

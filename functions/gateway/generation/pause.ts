@@ -13,3 +13,16 @@ export function pause(milliseconds: number, signal?: AbortSignal): Promise<void>
     else signal?.addEventListener('abort', abort, { once: true });
   });
 }
+
+/** What comes within this time, or `undefined`. What comes later, or fails later, is still whoever's awaits it elsewhere. */
+export async function within<Result>(coming: Promise<Result>, milliseconds: number): Promise<Result | undefined> {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const timeUp = new Promise<undefined>((resolve) => {
+    timer = setTimeout(() => resolve(undefined), Math.max(0, milliseconds));
+  });
+  try {
+    return await Promise.race([coming, timeUp]);
+  } finally {
+    clearTimeout(timer);
+  }
+}

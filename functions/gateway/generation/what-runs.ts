@@ -1,7 +1,7 @@
 import { OverloadedError } from '../errors.ts';
 import type { TargetStatuses } from '../routing/target-statuses.ts';
 import type { EndpointTarget } from '../services.ts';
-import { pause } from './pause.ts';
+import { within } from './pause.ts';
 
 /** Whoever is turned away waits this much longer, at most, to be told why. */
 const LONGEST_WAIT_MS = 300;
@@ -9,9 +9,10 @@ const LONGEST_WAIT_MS = 300;
 /** The same refusal with what is known of the machines that it waited for; any other error as it is. */
 export async function withWhatRuns(error: unknown, statuses: TargetStatuses, target: EndpointTarget | undefined): Promise<unknown> {
   if (!(error instanceof OverloadedError) || target === undefined) return error;
-  const enough = new AbortController();
-  const asked = statuses.ask(target).catch(() => statuses.last(target));
-  const status = await Promise.race([asked, pause(LONGEST_WAIT_MS, enough.signal).then(() => undefined)]).finally(() => enough.abort());
+  const status = await within(
+    statuses.ask(target).catch(() => statuses.last(target)),
+    LONGEST_WAIT_MS,
+  );
   if (status?.copies === undefined) return error;
   const { running, wanted } = status.copies;
   const since = status.changedAt === undefined ? '' : ` since ${new Date(status.changedAt).toISOString().replace(/\.\d+Z$/, 'Z')}`;

@@ -1,4 +1,5 @@
 import { TakenOverError } from '../errors.ts';
+import { within } from '../generation/pause.ts';
 import type { LoggedEvent } from '../generation/token-log.ts';
 import { encodeError } from '../openai/error-body.ts';
 import type { Log } from '../services.ts';
@@ -72,7 +73,7 @@ export function eventStreamResponse(
   const body = new ReadableStream<Uint8Array>({
     async pull(controller) {
       next ??= events.next();
-      const result = await orSilence(next, keepAlive.afterMs);
+      const result = await within(next, keepAlive.afterMs);
       if (result === undefined) {
         controller.enqueue(encoder.encode(keepAlive.frame()));
         return;
@@ -98,17 +99,4 @@ export function eventStreamResponse(
       ...headers,
     },
   });
-}
-
-/** `undefined` when nothing came in time. */
-async function orSilence<Result>(coming: Promise<Result>, afterMs: number): Promise<Result | undefined> {
-  let timer: NodeJS.Timeout | undefined;
-  const silence = new Promise<undefined>((resolve) => {
-    timer = setTimeout(() => resolve(undefined), afterMs);
-  });
-  try {
-    return await Promise.race([coming, silence]);
-  } finally {
-    clearTimeout(timer);
-  }
 }

@@ -1,3 +1,5 @@
+import { within } from '../../generation/pause.ts';
+
 /** The time of a stage is over. */
 export class TimeUp extends Error {
   override readonly name = 'TimeUp';
@@ -27,17 +29,5 @@ export async function* limitTime<Event>(events: AsyncIterable<Event>, millisecon
     }
   } finally {
     await iterator.return?.();
-  }
-}
-
-async function within<Result>(coming: Promise<Result>, milliseconds: number): Promise<Result | undefined> {
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  const timeUp = new Promise<undefined>((resolve) => {
-    timer = setTimeout(() => resolve(undefined), Math.max(0, milliseconds));
-  });
-  try {
-    return await Promise.race([coming, timeUp]);
-  } finally {
-    clearTimeout(timer);
   }
 }
