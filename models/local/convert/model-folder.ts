@@ -1,8 +1,8 @@
 /** A converted model on disk: graph, weights, tokenizer and a `model.json` that names every file's digest. */
-import { createHash } from 'node:crypto';
-import { open, readFile, stat } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import * as v from 'valibot';
+import { isIntact, sizeOf } from '../../file-digest.ts';
 import { SentenceError } from '../sentence-error.ts';
 
 /** Raised when the graph or the folder changes shape: older folders are made again. */
@@ -81,32 +81,12 @@ export async function beginOpening(path: string): Promise<{ model: ModelFolder; 
   return { model: { ...manifest.output, path }, checked: checkFile(weightsFile, weights) };
 }
 
-async function checkFile(path: string, { bytes, sha256 }: { readonly bytes: number; readonly sha256: string }): Promise<void> {
-  if ((await sizeOf(path)) !== bytes || (await hashFile(path)) !== sha256) throw damaged(path);
-}
-
-/** -1 when it is not there. */
-async function sizeOf(path: string): Promise<number> {
-  return stat(path).then(
-    ({ size }) => size,
-    () => -1,
-  );
+async function checkFile(path: string, expected: { readonly bytes: number; readonly sha256: string }): Promise<void> {
+  if (!(await isIntact(path, expected))) throw damaged(path);
 }
 
 function damaged(path: string): SentenceError {
   return new SentenceError(`${path} is damaged. Convert the model again with npm start.`);
-}
-
-/** @returns sha256 in hexadecimal. */
-export async function hashFile(path: string, signal?: AbortSignal): Promise<string> {
-  const hash = createHash('sha256');
-  await using file = await open(path);
-  const chunk = Buffer.allocUnsafe(1 << 20);
-  for (let { bytesRead } = await file.read(chunk); bytesRead > 0; { bytesRead } = await file.read(chunk)) {
-    hash.update(chunk.subarray(0, bytesRead));
-    signal?.throwIfAborted();
-  }
-  return hash.digest('hex');
 }
 
 function parseJson(text: string): unknown {

@@ -5,12 +5,12 @@ import { readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import * as v from 'valibot';
 import { compileGguf, compileTokenizerJson } from '../../../layers/tokenizer/index.ts';
+import { hashFile } from '../../file-digest.ts';
 import { type ModelConfig, readModelConfig } from '../gguf/model-config.ts';
 import { readGguf } from '../gguf/read-gguf.ts';
 import { readTokenizerMetadata } from '../gguf/tokenizer-metadata.ts';
 import { SentenceError } from '../sentence-error.ts';
 import type { TensorSource } from './load-tensor.ts';
-import { hashFile } from './model-folder.ts';
 import { readSafetensors, type SafeTensor } from './read-safetensors.ts';
 
 export interface ModelSource {
