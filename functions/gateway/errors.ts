@@ -13,6 +13,12 @@ export abstract class GatewayError extends Error {
   readonly headers: Readonly<Record<string, string>> = {};
 }
 
+/** The request is good, and is not served now. */
+abstract class UnavailableError extends GatewayError {
+  override readonly status = 503;
+  override readonly type = 'server_error';
+}
+
 /** The request says something that cannot be served as it is. */
 export class InvalidRequestError extends GatewayError {
   override readonly name: string = 'InvalidRequestError';
@@ -102,10 +108,8 @@ export class ContentBlockedError extends InvalidRequestError {
 }
 
 /** A policy wants a text judged and what judges it did not answer: it does not pass unjudged. */
-export class SafetyUnavailableError extends GatewayError {
+export class SafetyUnavailableError extends UnavailableError {
   override readonly name = 'SafetyUnavailableError';
-  override readonly status = 503;
-  override readonly type = 'server_error';
   override readonly code = 'safety_unavailable';
   override readonly retryAfterSeconds = 5;
   constructor(options: { cause?: unknown } = {}) {
@@ -193,10 +197,8 @@ export class OriginError extends GatewayError {
 }
 
 /** The gateway is shutting down: running streams end, new requests belong elsewhere. */
-export class DrainingError extends GatewayError {
+export class DrainingError extends UnavailableError {
   override readonly name = 'DrainingError';
-  override readonly status = 503;
-  override readonly type = 'server_error';
   override readonly code = 'shutting_down';
   override readonly retryAfterSeconds = 1;
   constructor() {
@@ -205,10 +207,8 @@ export class DrainingError extends GatewayError {
 }
 
 /** Whoever runs the gateway lets it make no new answers, or this model none. */
-export class OutOfServiceError extends GatewayError {
+export class OutOfServiceError extends UnavailableError {
   override readonly name = 'OutOfServiceError';
-  override readonly status = 503;
-  override readonly type = 'server_error';
   override readonly code = 'out_of_service';
   override readonly retryAfterSeconds = 60;
 }
@@ -235,10 +235,8 @@ export class HandOverError extends InvalidRequestError {
 }
 
 /** What is to be made later cannot be put into the queue. */
-export class JobQueueUnavailableError extends GatewayError {
+export class JobQueueUnavailableError extends UnavailableError {
   override readonly name = 'JobQueueUnavailableError';
-  override readonly status = 503;
-  override readonly type = 'server_error';
   override readonly code = 'queue_unavailable';
   override readonly retryAfterSeconds = 1;
   constructor(options: { cause: unknown }) {
@@ -247,10 +245,8 @@ export class JobQueueUnavailableError extends GatewayError {
 }
 
 /** The table cannot be reached or written: a full disk, a lost network, a throttled store. */
-export class StoreUnavailableError extends GatewayError {
+export class StoreUnavailableError extends UnavailableError {
   override readonly name = 'StoreUnavailableError';
-  override readonly status = 503;
-  override readonly type = 'server_error';
   override readonly code = 'store_unavailable';
   override readonly retryAfterSeconds = 1;
   /** Names the store, for whoever runs the gateway. */
@@ -305,10 +301,8 @@ export class QuotaExceededError extends GatewayError {
 }
 
 /** The lowest priorities are turned away first while there is too little capacity; a full queue turns everyone away. */
-export class OverloadedError extends GatewayError {
+export class OverloadedError extends UnavailableError {
   override readonly name = 'OverloadedError';
-  override readonly status = 503;
-  override readonly type = 'server_error';
   override readonly code = 'overloaded';
   override readonly retryAfterSeconds: number;
   constructor(message: string, retryAfterSeconds: number) {
@@ -328,6 +322,7 @@ export class IdempotencyConflictError extends InvalidRequestError {
 
 /** This gateway keeps no text, and the request cannot be answered without. */
 export class NothingIsKeptError extends InvalidRequestError {
+  override readonly name = 'NothingIsKeptError';
   constructor(param: string | null = null) {
     super("This gateway keeps no text (zero retention). Send the whole conversation as 'input', and wait for the answer.", { param });
   }
