@@ -8,21 +8,10 @@ import { targetsOf } from './hold-tokens.ts';
 import type { ChoicePlan } from './plan-choices.ts';
 
 /**
- * Puts the prompt before the answer, where the caller asked for it: its text as the model read it and, with `logprobs`, how likely the model
+ * Puts the prompt before the answer: its text as the model read it and, with `logprobs`, how likely the model
  * found each of its tokens. With no tokens to generate this is how a given text is scored.
  */
-export function echoPrompt(
-  events: AsyncGenerator<TextEvent>,
-  endpoint: Endpoint,
-  model: LoadedModel,
-  plan: ChoicePlan,
-  request: GenerationRequest,
-  signal: AbortSignal,
-): AsyncGenerator<TextEvent> {
-  return request.echo === true ? echoBefore(events, endpoint, model, plan, request, signal) : events;
-}
-
-async function* echoBefore(
+export async function* echoPrompt(
   events: AsyncIterable<TextEvent>,
   endpoint: Endpoint,
   model: LoadedModel,

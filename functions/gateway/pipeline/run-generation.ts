@@ -93,7 +93,7 @@ export function answer(
   const choices = plans.map((plan) => {
     const generated = generation.tokens(plan.index, describeChoice(model, plan, request, output.grammar), running);
     const detokenized = detokenizeChoice(generated, model, plan, request.stop);
-    const text = echoPrompt(detokenized, room.endpoint, model, plan, request, running);
+    const text = request.echo === true ? echoPrompt(detokenized, room.endpoint, model, plan, request, running) : detokenized;
     return { index: plan.index, events: screenOutput(parseOutput(text, output.createParser()), screening, request) };
   });
   return generation.settled(keepBest(mergeChoices(choices, stop), request));
