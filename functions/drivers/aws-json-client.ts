@@ -10,6 +10,7 @@ import { loadConfig, NODE_REGION_CONFIG_FILE_OPTIONS, NODE_REGION_CONFIG_OPTIONS
 import { HttpRequest, type HttpResponse } from '@smithy/core/protocols';
 import { isThrottlingError, isTransientError, StandardRetryStrategy } from '@smithy/core/retry';
 import { NodeHttpHandler } from '@smithy/node-http-handler';
+import { CALL_TIMEOUTS, MAX_ATTEMPTS } from './aws-call-limits.ts';
 import { type AwsCredentials, createRequestSigner } from './sign-request.ts';
 
 export interface AwsJsonService {
@@ -52,11 +53,8 @@ export class AwsError extends Error {
   }
 }
 
-/** As many as the SDK makes of DynamoDB's calls, and with its first pause. */
-const MAX_ATTEMPTS = 4;
+/** As the SDK pauses first of DynamoDB's calls. */
 const FIRST_PAUSE_MS = 25;
-const CONNECT_TIMEOUT_MS = 3_000;
-const SILENCE_TIMEOUT_MS = 10_000;
 const MAX_SOCKETS = 256;
 
 export function createAwsJsonClient(service: AwsJsonService, options: AwsClientOptions = {}): AwsJsonClient {
@@ -68,8 +66,7 @@ export function createAwsJsonClient(service: AwsJsonService, options: AwsClientO
   const sign = createRequestSigner();
   const agent = { keepAlive: true, maxSockets: MAX_SOCKETS };
   const http = new NodeHttpHandler({
-    connectionTimeout: CONNECT_TIMEOUT_MS,
-    socketTimeout: SILENCE_TIMEOUT_MS,
+    ...CALL_TIMEOUTS,
     httpAgent: agent,
     httpsAgent: agent,
   });

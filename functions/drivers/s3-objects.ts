@@ -9,11 +9,8 @@ import {
 } from '@aws-sdk/client-s3';
 import { StoreUnavailableError } from '../gateway/errors.ts';
 import type { Objects } from '../gateway/services/objects.ts';
+import { CALL_TIMEOUTS, MAX_ATTEMPTS } from './aws-call-limits.ts';
 
-const CONNECT_TIMEOUT_MS = 3_000;
-const SILENCE_TIMEOUT_MS = 10_000;
-/** Tries of one call, the first included. The SDK waits between them as `standard` says: twice as long each time, drawn at random. */
-const MAX_ATTEMPTS = 4;
 /** Somebody else writes this key just now: S3 asks to try again, and its SDK does not. */
 const CONFLICT_TRIES = 5;
 const CONFLICT_PAUSE_MS = 20;
@@ -25,9 +22,9 @@ const CONFLICT_PAUSE_MS = 20;
  */
 export function createS3Objects(bucket: string, options: S3ClientConfig = {}): Objects {
   const client = new S3Client({
-    maxAttempts: MAX_ATTEMPTS,
+    maxAttempts: MAX_ATTEMPTS, // the SDK waits between them as `standard` says: twice as long each time, drawn at random
     forcePathStyle: true, // the bucket's name in the path, as servers on this machine want it; AWS takes it so, too
-    requestHandler: { connectionTimeout: CONNECT_TIMEOUT_MS, socketTimeout: SILENCE_TIMEOUT_MS },
+    requestHandler: CALL_TIMEOUTS,
     ...options,
   });
   const unavailable = (error: unknown) => new StoreUnavailableError(`the bucket ${bucket}`, { cause: error });

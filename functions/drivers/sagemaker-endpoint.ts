@@ -10,6 +10,7 @@ import {
 import { isConnectionLost } from '../../layers/network/is-connection-lost.ts';
 import { EndpointUnavailableError } from '../gateway/errors.ts';
 import type { Endpoint, EndpointEvent, EndpointRequest } from '../gateway/services.ts';
+import { CONNECT_TIMEOUT } from './aws-call-limits.ts';
 import { AnswerReader } from './sagemaker-endpoint-answer.ts';
 import { awsFailure } from './sagemaker-endpoint-failure.ts';
 import { encodeEmbedding, encodeRequest, encodeScoring } from './sagemaker-endpoint-request.ts';
@@ -27,7 +28,6 @@ export interface SageMakerEndpointOptions {
 
 /** Every running answer holds a connection; the SDK's 50 would make the 51st wait unseen. */
 const MAX_SOCKETS = 10_000;
-const CONNECT_TIMEOUT_MS = 3_000;
 /** After the container's last word the connection is read to its end, so that it can be used again; but not for long. */
 const GOODBYE_MS = 250;
 
@@ -42,7 +42,7 @@ export function createSageMakerEndpoint(options: SageMakerEndpointOptions = {}):
   const createClient = (region: string | undefined) =>
     createRuntimeClient({
       requestHandler: {
-        connectionTimeout: CONNECT_TIMEOUT_MS,
+        ...CONNECT_TIMEOUT,
         httpAgent: { keepAlive: true, maxSockets: MAX_SOCKETS },
         httpsAgent: { keepAlive: true, maxSockets: MAX_SOCKETS },
       },
