@@ -4,6 +4,7 @@ import { parseInvocationErrorBody } from '../../models/invocation.ts';
 import { EndpointUnavailableError } from '../gateway/errors.ts';
 import type { Objects } from '../gateway/services/objects.ts';
 import type { Clock, EndpointEvent, EndpointRequest, OfflineEndpoint } from '../gateway/services.ts';
+import { CALL_TIMEOUTS } from './aws-call-limits.ts';
 import { AnswerReader } from './sagemaker-endpoint-answer.ts';
 import { awsFailure, containerFailure } from './sagemaker-endpoint-failure.ts';
 import { encodeWholeBody } from './sagemaker-endpoint-request.ts';
@@ -32,7 +33,7 @@ export function createSageMakerAsyncEndpoint(
   clock: Clock,
   options: SageMakerRuntimeClientConfig = {},
 ): OfflineEndpoint {
-  const client = new SageMakerRuntimeClient(options);
+  const client = new SageMakerRuntimeClient({ requestHandler: CALL_TIMEOUTS, ...options });
   const requestKey = (name: string) => `requests/${name}/request.json`;
   const callKey = (name: string) => `requests/${name}/call.json`;
 

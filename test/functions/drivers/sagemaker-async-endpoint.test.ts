@@ -107,6 +107,14 @@ describe('asynchronous endpoint of SageMaker on a bad day', () => {
     await expect(offline.fetch('gen_dropped', request)).rejects.toMatchObject({ reason: 'stalled' });
   });
 
+  it('does not wait for an endpoint that takes the call and says nothing', async () => {
+    await runtime.setFaults({ kind: 'slow-start', seconds: 1, count: 1 });
+    const options = { ...runtime.client, maxAttempts: 1, requestHandler: { socketTimeout: 50 } };
+    const offline = createSageMakerAsyncEndpoint(createMemoryObjects(), BUCKET, { now: Date.now }, options);
+    await expect(offline.fetch('gen_silent', request)).rejects.toMatchObject({ name: 'EndpointUnavailableError', reason: 'unreachable' });
+    await runtime.setFaults();
+  });
+
   it('says so when the endpoint answers into another bucket', async () => {
     const offline = create(createMemoryObjects(), Date.now, 'elsewhere');
     await expect(offline.fetch('gen_1', request)).rejects.toMatchObject({ reason: 'unreachable' });
