@@ -2,12 +2,7 @@
 import { once } from 'node:events';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { EventStreamCodec } from '@smithy/core/event-streams';
-
-const codec = new EventStreamCodec(
-  (bytes) => Buffer.from(bytes).toString(),
-  (text) => Buffer.from(text),
-);
+import { payloadPart } from '../models/local/sagemaker-runtime/event-frames.ts';
 
 /** As vLLM streams it: https://docs.vllm.ai/en/latest/serving/openai_compatible_server.html (completions, `return_token_ids`) */
 const WORD = { index: 0, text: 'Hi', logprobs: null, finish_reason: null, stop_reason: null, token_ids: [1] };
@@ -16,7 +11,7 @@ const CHUNKS = [
   { choices: [{ ...WORD, text: '', token_ids: [], finish_reason: 'stop' }] },
   { choices: [], usage: { prompt_tokens: 1, completion_tokens: 1, total_tokens: 2 } },
 ].map((chunk) => `data: ${JSON.stringify({ id: 'cmpl-0', object: 'text_completion', created: 0, model: 'none', ...chunk })}\n\n`);
-const ANSWER = Buffer.concat([...CHUNKS, 'data: [DONE]\n\n'].map(frame));
+const ANSWER = Buffer.concat([...CHUNKS, 'data: [DONE]\n\n'].map((text) => payloadPart(Buffer.from(text))));
 
 export interface StandIn extends AsyncDisposable {
   readonly url: string;
@@ -46,17 +41,4 @@ export async function standInForAws(): Promise<StandIn> {
       await once(server, 'close');
     },
   };
-}
-
-/** https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_runtime_PayloadPart.html */
-function frame(text: string): Uint8Array {
-  const header = (value: string) => ({ type: 'string', value }) as const;
-  return codec.encode({
-    headers: {
-      ':message-type': header('event'),
-      ':event-type': header('PayloadPart'),
-      ':content-type': header('application/octet-stream'),
-    },
-    body: Buffer.from(text),
-  });
 }
