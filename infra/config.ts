@@ -64,7 +64,7 @@ const setting = {
   canaryMinutes: v.optional(v.pipe(wholeNumber, v.maxValue(15, 'must be at most 15'))),
   /** In place of the profile's: environments of the event function that are always warm. They cost while nobody calls. */
   provisionedConcurrency: v.optional(wholeNumber),
-  /** Which answers can be read again and resumed: all, those that ask for it (the default), or none. What callers `store` is theirs to say. */
+  /** Which answers can be read again and resumed: all, those that ask for it (the default), or none, which keeps no text at all. */
   keepAnswers: v.optional(v.picklist(['always', 'asked', 'never'], 'must be always, asked or never')),
   /** Who is told of alarms and of the budget. */
   alarmEmail: v.optional(v.pipe(v.string(), v.email('must be an e-mail address'))),

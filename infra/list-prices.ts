@@ -31,7 +31,8 @@ export const LIST_PRICES = {
 
 export type PriceName = keyof typeof LIST_PRICES;
 
-const dollars = v.optional(v.pipe(v.number('must be a number of dollars'), v.minValue(0, 'must be at least 0')));
+const price = v.pipe(v.number('must be a number of dollars'), v.minValue(0, 'must be at least 0'));
+const dollars = v.optional(price);
 
 /** What may stand in the place of a list price, and of an instance's price that AWS does not tell. */
 export const pricesSchema = v.strictObject({
@@ -45,7 +46,7 @@ export const pricesSchema = v.strictObject({
   firewallMonth: dollars,
   probeMonth: dollars,
   /** By instance type: `{ "ml.g6.xlarge": 1.13 }`. */
-  instanceHour: v.optional(v.record(v.string(), v.pipe(v.number('must be a number of dollars'), v.minValue(0, 'must be at least 0')))),
+  instanceHour: v.optional(v.record(v.string(), price)),
 } satisfies Record<PriceName | 'instanceHour', unknown>);
 
 export type OwnPrices = v.InferOutput<typeof pricesSchema>;

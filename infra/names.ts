@@ -20,7 +20,7 @@ export function canaryName({ name }: Settings): string {
   return `${name}-canary`;
 }
 
-/** Where the canary's metrics are in CloudWatch. */
+/** Where our own metrics are in CloudWatch: the canary's, and the counted lines of logs. */
 export function metricsNamespace({ name }: Settings): string {
   return `Penstock/${name}`;
 }

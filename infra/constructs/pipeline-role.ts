@@ -38,6 +38,13 @@ export function allow(role: Role, actions: readonly string[], resources: readonl
   role.addToPolicy(new PolicyStatement({ actions: [...actions], resources: [...resources] }));
 }
 
+/** To call endpoints, and to see what runs behind them. @param arns as `endpointArns` gives them. */
+export function allowEndpoints(role: Role, arns: readonly string[]): void {
+  allow(role, ['sagemaker:InvokeEndpoint', 'sagemaker:InvokeEndpointWithResponseStream'], arns);
+  const components = arns.filter((arn) => arn.includes(':inference-component/'));
+  allow(role, ['sagemaker:DescribeInferenceComponent'], components);
+}
+
 /** To read what is switched without a deployment; the gateway's stack makes it. */
 export function allowSwitches(role: Role, stack: Stack, settings: Settings): void {
   const name = switchesName(settings).slice(1);

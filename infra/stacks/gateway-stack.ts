@@ -25,7 +25,7 @@ import {
   ENCODINGS_ENVIRONMENT,
   MODEL_FILES_ENVIRONMENT,
 } from '../constructs/model-files-layer.ts';
-import { allow, allowSwitches, createPipelineRole, endpointArns, otherRegions } from '../constructs/pipeline-role.ts';
+import { allow, allowEndpoints, allowSwitches, createPipelineRole, endpointArns, otherRegions } from '../constructs/pipeline-role.ts';
 import type { EndpointPlan } from '../endpoint-plan.ts';
 import { WHOLE_CPU_MB } from '../function-memory.ts';
 import {
@@ -122,13 +122,7 @@ export class GatewayStack extends Stack {
   #createRole(settings: Settings, endpoints: readonly EndpointPlan[], logs: LogGroup): Role {
     const description = 'Penstock gateway: its endpoints, its table, its secrets, its log';
     const role = createPipelineRole(this, { description, tableName: tableName(settings), logs });
-    const arns = endpointArns(this, endpoints, settings);
-    allow(role, ['sagemaker:InvokeEndpoint', 'sagemaker:InvokeEndpointWithResponseStream'], arns);
-    allow(
-      role,
-      ['sagemaker:DescribeInferenceComponent'],
-      arns.filter((arn) => arn.includes(':inference-component/')),
-    );
+    allowEndpoints(role, endpointArns(this, endpoints, settings));
     allow(
       role,
       ['secretsmanager:GetSecretValue'],

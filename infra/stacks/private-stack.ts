@@ -4,7 +4,7 @@ import { CfnInstanceProfile, Role, ServicePrincipal } from 'aws-cdk-lib/aws-iam'
 import type { Construct } from 'constructs';
 import type { Settings } from '../config.ts';
 import { IsolatedNetwork, NETWORK_RANGE } from '../constructs/isolated-network.ts';
-import { allow, allowTable, endpointArns } from '../constructs/pipeline-role.ts';
+import { allowEndpoints, allowTable, endpointArns } from '../constructs/pipeline-role.ts';
 import type { EndpointPlan } from '../endpoint-plan.ts';
 import { PRIVATE_SERVICES, tableName } from '../names.ts';
 
@@ -94,13 +94,7 @@ export class PrivateStack extends Stack {
       assumedBy: new ServicePrincipal('ec2.amazonaws.com'),
     });
     allowTable(role, this, tableName(settings));
-    const arns = endpointArns(this, endpoints, { ...settings, regions: [this.region] }); // the others are out of reach
-    allow(role, ['sagemaker:InvokeEndpoint', 'sagemaker:InvokeEndpointWithResponseStream'], arns);
-    allow(
-      role,
-      ['sagemaker:DescribeInferenceComponent'],
-      arns.filter((arn) => arn.includes(':inference-component/')),
-    );
+    allowEndpoints(role, endpointArns(this, endpoints, { ...settings, regions: [this.region] })); // the others are out of reach
     return role;
   }
 }
