@@ -13,10 +13,24 @@ export interface TensorSource {
   readonly interleavesHalves: boolean;
 }
 
-/** Rows and columns that each weight must have. */
-function expectedShape(config: ModelConfig, name: string): readonly [rows: number, columns: number] {
+/** Hugging Face's names of a block's parts, by GGUF's. */
+export const MODULES = {
+  attn_q: 'self_attn.q_proj',
+  attn_k: 'self_attn.k_proj',
+  attn_v: 'self_attn.v_proj',
+  attn_output: 'self_attn.o_proj',
+  attn_q_norm: 'self_attn.q_norm',
+  attn_k_norm: 'self_attn.k_norm',
+  attn_norm: 'input_layernorm',
+  ffn_norm: 'post_attention_layernorm',
+  ffn_gate: 'mlp.gate_proj',
+  ffn_up: 'mlp.up_proj',
+  ffn_down: 'mlp.down_proj',
+} as const;
+
+/** Rows and columns that a weight must have. @param part of a block, or what lies outside of blocks: an embedding or a head. */
+export function expectedShape(config: ModelConfig, part: string): readonly [rows: number, columns: number] {
   const { hiddenSize, feedForwardSize, heads, kvHeads, headSize, vocabularySize } = config;
-  const part = name.replace(/^blk\.\d+\./, '').replace(/\.weight$/, '');
   switch (part) {
     case 'attn_q':
       return [heads * headSize, hiddenSize];
@@ -39,7 +53,7 @@ function expectedShape(config: ModelConfig, name: string): readonly [rows: numbe
 export function loadMatrix(source: TensorSource, config: ModelConfig, name: string): WeightMatrix {
   const tensor = source.find(name);
   if (tensor === undefined) throw new SentenceError(`${source.label} has no tensor ${name}.`);
-  const [rows, columns] = expectedShape(config, name);
+  const [rows, columns] = expectedShape(config, name.replace(/^blk\.\d+\./, '').replace(/\.weight$/, ''));
   if (tensor.rows !== rows || tensor.columns !== columns) {
     throw new SentenceError(`${source.label}: ${name} has ${tensor.rows} rows of ${tensor.columns}, expected ${rows} of ${columns}.`);
   }

@@ -10,7 +10,7 @@ import { type ModelConfig, readModelConfig } from '../gguf/model-config.ts';
 import { readGguf } from '../gguf/read-gguf.ts';
 import { readTokenizerMetadata } from '../gguf/tokenizer-metadata.ts';
 import { SentenceError } from '../sentence-error.ts';
-import type { TensorSource } from './load-tensor.ts';
+import { MODULES, type TensorSource } from './load-tensor.ts';
 import { readSafetensors, type SafeTensor } from './read-safetensors.ts';
 
 export interface ModelSource {
@@ -189,19 +189,6 @@ function describe(config: FolderConfig, folder: string): ModelConfig {
   };
 }
 
-const PART_NAMES: Readonly<Record<string, string>> = {
-  attn_q: 'self_attn.q_proj',
-  attn_k: 'self_attn.k_proj',
-  attn_v: 'self_attn.v_proj',
-  attn_output: 'self_attn.o_proj',
-  attn_q_norm: 'self_attn.q_norm',
-  attn_k_norm: 'self_attn.k_norm',
-  attn_norm: 'input_layernorm',
-  ffn_norm: 'post_attention_layernorm',
-  ffn_gate: 'mlp.gate_proj',
-  ffn_up: 'mlp.up_proj',
-  ffn_down: 'mlp.down_proj',
-};
 const OUTER_NAMES: Readonly<Record<string, string>> = {
   'token_embd.weight': 'model.embed_tokens.weight',
   'output_norm.weight': 'model.norm.weight',
@@ -211,7 +198,8 @@ const OUTER_NAMES: Readonly<Record<string, string>> = {
 /** From GGUF's name of a tensor to Hugging Face's. */
 function nameInFolder(name: string): string {
   const [, block, part = '', kind] = /^blk\.(\d+)\.(\w+)\.(weight|bias)$/.exec(name) ?? [];
-  return OUTER_NAMES[name] ?? `model.layers.${block}.${PART_NAMES[part]}.${kind}`;
+  const modules: Readonly<Record<string, string>> = MODULES;
+  return OUTER_NAMES[name] ?? `model.layers.${block}.${modules[part]}.${kind}`;
 }
 
 async function readJson(path: string): Promise<unknown> {

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { Tensor } from 'onnxruntime-node';
 import * as v from 'valibot';
 import { ADAPTED_PARTS } from '../convert/build-decoder.ts';
+import { expectedShape, MODULES } from '../convert/load-tensor.ts';
 import { readSafetensors, type SafeTensor } from '../convert/read-safetensors.ts';
 import { readFloats } from '../convert/weight-matrix.ts';
 import type { ModelConfig } from '../gguf/model-config.ts';
@@ -29,10 +30,10 @@ const configSchema = v.object({
 
 /** One product of a block in the graph, and the weights that it stacks. */
 const PRODUCTS = [
-  { name: 'qkv_product', modules: ['self_attn.q_proj', 'self_attn.k_proj', 'self_attn.v_proj'] },
-  { name: 'attn_output', modules: ['self_attn.o_proj'] },
-  { name: 'gate_up', modules: ['mlp.gate_proj', 'mlp.up_proj'] },
-  { name: 'ffn_down', modules: ['mlp.down_proj'] },
+  { name: 'qkv_product', parts: ['attn_q', 'attn_k', 'attn_v'] },
+  { name: 'attn_output', parts: ['attn_output'] },
+  { name: 'gate_up', parts: ['ffn_gate', 'ffn_up'] },
+  { name: 'ffn_down', parts: ['ffn_down'] },
 ] as const;
 
 interface LowRankPair {
@@ -72,11 +73,11 @@ export async function loadAdapter(name: string, folder: string, config: ModelCon
   const pairs = new Map<string, LowRankPair>();
   for (let block = 0; block < config.blocks; block++) {
     for (const product of PRODUCTS) {
-      for (const [index, module] of product.modules.entries()) {
-        const key = (part: 'A' | 'B') => `base_model.model.model.layers.${block}.${module}.lora_${part}.weight`;
+      for (const [index, part] of product.parts.entries()) {
+        const key = (factor: 'A' | 'B') => `base_model.model.model.layers.${block}.${MODULES[part]}.lora_${factor}.weight`;
         const [down, up] = [tensors.get(key('A')), tensors.get(key('B'))];
         if (down === undefined && up === undefined) continue;
-        const [rows, columns] = shapeOf(module, config);
+        const [rows, columns] = expectedShape(config, part);
         pairs.set(`b${block}_${product.name}.${index}`, {
           down: readMatrix(key('A'), down, rank, columns),
           up: readMatrix(key('B'), up, rows, rank).map((value) => value * scale),
@@ -90,25 +91,6 @@ export async function loadAdapter(name: string, folder: string, config: ModelCon
   if (left.size > 0) throw new AdapterError(`it has ${left.size} weights that this engine cannot apply`);
   loadings++;
   return { name, loading: loadings, rank, pairs };
-}
-
-function shapeOf(
-  module: string,
-  { heads, kvHeads, headSize, hiddenSize, feedForwardSize }: ModelConfig,
-): readonly [rows: number, columns: number] {
-  switch (module) {
-    case 'self_attn.q_proj':
-      return [heads * headSize, hiddenSize];
-    case 'self_attn.k_proj':
-    case 'self_attn.v_proj':
-      return [kvHeads * headSize, hiddenSize];
-    case 'self_attn.o_proj':
-      return [hiddenSize, heads * headSize];
-    case 'mlp.down_proj':
-      return [hiddenSize, feedForwardSize];
-    default:
-      return [feedForwardSize, hiddenSize];
-  }
 }
 
 function readMatrix(name: string, tensor: SafeTensor | undefined, rows: number, columns: number): Float32Array {
@@ -153,11 +135,11 @@ export class AdapterInputs {
   #stack(adapters: readonly Adapter[]): Record<string, Tensor> {
     const inputs: Record<string, Tensor> = {};
     for (let block = 0; block < this.#config.blocks; block++) {
-      for (const { name, modules } of PRODUCTS) {
-        const shapes = modules.map((module) => shapeOf(module, this.#config));
+      for (const { name, parts } of PRODUCTS) {
+        const shapes = parts.map((part) => expectedShape(this.#config, part));
         const columns = shapes[0]?.[1] ?? 0;
         const allRows = shapes.reduce((sum, [rows]) => sum + rows, 0);
-        const ranks = adapters.reduce((sum, { rank }) => sum + rank * modules.length, 0);
+        const ranks = adapters.reduce((sum, { rank }) => sum + rank * parts.length, 0);
         const down = new Float32Array(columns * ranks);
         const up = new Float32Array(ranks * allRows);
         let rankStart = 0;
