@@ -8,7 +8,7 @@ const hole = (name: string, severity: string) => ({
   [name]: { name, severity, isDirect: true, via: [], effects: [], range: '<1.2.3', nodes: [] },
 });
 const REFUSED = JSON.stringify({
-  message: '405 Method Not Allowed - POST https://registry.npmjs.org/-/npm/v1/security/advisories/bulk',
+  message: '405 Method Not Allowed - POST https://registry.example/-/npm/v1/security/advisories/bulk',
   method: 'POST',
   statusCode: 405,
   body: '',
@@ -30,7 +30,7 @@ describe('the audit', () => {
 
   it('finds signatures that are wrong or missing', () => {
     expect(readSignatures('{"invalid":[],"missing":[]}')).toEqual({ kind: 'clean' });
-    const one = { name: 'a', version: '1.0.0', location: 'node_modules/a', registry: 'https://registry.npmjs.org/' };
+    const one = { name: 'a', version: '1.0.0', location: 'node_modules/a', registry: 'https://registry.example/' };
     expect(readSignatures(JSON.stringify({ invalid: [one], missing: [{ ...one, name: 'b' }] }))).toEqual({
       kind: 'found',
       what: ['a@1.0.0: its signature is wrong', 'b@1.0.0: it has no signature'],
