@@ -5,6 +5,7 @@
  */
 import { FeatureReader } from '../../layers/safety/heads/features.ts';
 import { type HeadName, headNames } from '../../layers/safety/heads/linear-heads.ts';
+import { readWords } from '../../layers/safety/heads/read-words.ts';
 import { readWindows } from '../../layers/safety/windows.ts';
 import { createRandom, type Example } from './examples.ts';
 
@@ -111,10 +112,7 @@ function readBag(example: Example, options: TrainingOptions): Bag {
   const reader = readerFor(options.bucketCount);
   const windows = readWindows(example.text)
     .slice(0, options.mostWindows)
-    .map(({ text }) => {
-      const { buckets, words } = reader.read(text);
-      return { buckets: buckets.slice(), wordScore: options.wordScore(words) };
-    });
+    .map(({ text }) => ({ buckets: reader.read(text).buckets.slice(), wordScore: options.wordScore(readWords(text)) }));
   const labels = new Float32Array(headCount).fill(-1);
   headNames.forEach((name, head) => {
     labels[head] = example.labels[name] ?? -1;

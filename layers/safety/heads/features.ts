@@ -2,11 +2,14 @@
  * Hashed n-grams of a window: of characters (2 to 5, inside words with their edges) and of words (1 and 2), as buckets. Each bucket counts
  * once, and the whole has length one: x = 1 / sqrt(number of buckets). The hash is FNV-1a over UTF-16 units; it is part of the weights' format.
  */
-import { readWords } from './read-words.ts';
+import { Distinct } from './distinct.ts';
+import { WordReader } from './read-words.ts';
 
 const offsetBasis = 0x811c9dc5;
 const prime = 0x01000193;
-const edge = 95;
+const longestGram = 5;
+/** No shorter word is in a word list. */
+const shortestListed = 2;
 
 /** FNV-1a, 32 bits, over a word; the key of the word list. */
 export function hashWord(word: string): number {
@@ -15,58 +18,76 @@ export function hashWord(word: string): number {
   return hash >>> 0;
 }
 
+/** Both arrays are overwritten when the next text is read. */
+export interface Features {
+  /** Each bucket once, in the order of the text. */
+  readonly buckets: Int32Array;
+  /** `hashWord` of every word of two letters or more, again where it comes again. */
+  readonly words: Uint32Array;
+}
+
+/** Reads one text after the other into the same memory. */
 export class FeatureReader {
+  readonly #reader = new WordReader();
   readonly #mask: number;
-  /** When a bucket was last seen, to count it once. */
-  readonly #seen: Uint32Array;
-  #round = 0;
-  #buckets = new Int32Array(4096);
-  #count = 0;
+  readonly #seen: Distinct;
+  #buckets = new Int32Array(0);
+  #words = new Uint32Array(0);
 
   /** @param bucketCount a power of two */
   constructor(bucketCount: number) {
     this.#mask = bucketCount - 1;
-    this.#seen = new Uint32Array(bucketCount);
+    this.#seen = new Distinct(bucketCount);
   }
 
-  /** Buckets of a folded text, each once. The array is overwritten by the next call. */
-  read(text: string): { readonly buckets: Int32Array; readonly words: readonly string[] } {
-    this.#round += 1;
-    this.#count = 0;
-    const words = readWords(text);
+  /** @param text folded text */
+  read(text: string): Features {
+    const wordCount = this.#reader.read(text);
+    const { codes } = this.#reader;
+    this.#reserve(wordCount, this.#reader.endOf(wordCount - 1));
+    this.#seen.clear();
+    let count = 0;
+    let listed = 0;
     let previous = offsetBasis;
-    for (const word of words) {
-      this.#readCharacters(word);
-      const hash = hashWord(word);
-      this.#add(Math.imul(hash ^ 0x9e3779b9, prime));
-      this.#add(Math.imul(previous, 31) ^ hash);
+    for (let word = 0; word < wordCount; word += 1) {
+      const [start, end] = [this.#reader.startOf(word), this.#reader.endOf(word)];
+      count = this.#addGrams(codes, start, end, count);
+      let hash = offsetBasis;
+      for (let index = start; index < end; index += 1) hash = Math.imul(hash ^ (codes[index] ?? 0), prime);
+      if (end - start >= shortestListed) this.#words[listed++] = hash;
+      count = this.#add(Math.imul(hash ^ 0x9e3779b9, prime), count);
+      count = this.#add(Math.imul(previous, 31) ^ hash, count);
       previous = hash;
     }
-    return { buckets: this.#buckets.subarray(0, this.#count), words };
+    return { buckets: this.#buckets.subarray(0, count), words: this.#words.subarray(0, listed) };
   }
 
-  #readCharacters(word: string): void {
-    const last = word.length;
-    for (let start = -1; start < last; start += 1) {
-      let hash = offsetBasis;
-      for (let length = 1; length <= 5 && start + length <= last + 1; length += 1) {
-        const index = start + length - 1;
-        hash = Math.imul(hash ^ (index < 0 || index >= last ? edge : word.charCodeAt(index)), prime);
-        if (length >= 2) this.#add(hash ^ (hash >>> 15));
+  /** The n-grams of one word with the edge before it and behind it. */
+  #addGrams(codes: Uint16Array, start: number, end: number, before: number): number {
+    let count = before;
+    for (let first = start - 1; first < end; first += 1) {
+      let hash = Math.imul(offsetBasis ^ (codes[first] ?? 0), prime);
+      const last = Math.min(first + longestGram - 1, end);
+      for (let index = first + 1; index <= last; index += 1) {
+        hash = Math.imul(hash ^ (codes[index] ?? 0), prime);
+        count = this.#add(hash ^ (hash >>> 15), count);
       }
     }
+    return count;
   }
 
-  #add(hash: number): void {
+  /** Puts the hash's bucket at `count`, unless the text had it before; gives the new count. */
+  #add(hash: number, count: number): number {
     const bucket = (hash ^ (hash >>> 16)) & this.#mask;
-    if (this.#seen[bucket] === this.#round) return;
-    this.#seen[bucket] = this.#round;
-    if (this.#count === this.#buckets.length) {
-      const larger = new Int32Array(this.#buckets.length * 2);
-      larger.set(this.#buckets);
-      this.#buckets = larger;
-    }
-    this.#buckets[this.#count] = bucket;
-    this.#count += 1;
+    if (!this.#seen.add(bucket)) return count;
+    this.#buckets[count] = bucket;
+    return count + 1;
+  }
+
+  /** Four n-grams begin at each code and at the edge before a word; two more are the word's. */
+  #reserve(words: number, codes: number): void {
+    const most = 4 * (codes + 1) + 2 * words;
+    if (this.#buckets.length < most) this.#buckets = new Int32Array(2 * most);
+    if (this.#words.length < words) this.#words = new Uint32Array(2 * words);
   }
 }

@@ -5,7 +5,9 @@
 import * as v from 'valibot';
 import { type ClassifiedCategory, classifiedCategories, type Scores } from '../categories.ts';
 import type { WindowClassifier } from '../text-classifier.ts';
-import { FeatureReader, hashWord } from './features.ts';
+import { FeatureReader } from './features.ts';
+import { createRowSum } from './sum-rows.ts';
+import { createWordScore } from './word-list.ts';
 
 /** `abuse` says that some abusive category applies; the categories share its probability. It is not shown by itself. */
 export const headNames = [
@@ -24,16 +26,23 @@ export const headNames = [
 ] as const;
 export type HeadName = (typeof headNames)[number];
 
-const abusiveHeads = headNames.slice(1, 9) as readonly (HeadName & ClassifiedCategory)[];
+const firstAbusive = headNames.indexOf('hate');
+const abusiveHeads = headNames.slice(firstAbusive, 9) as readonly (HeadName & ClassifiedCategory)[];
+const otherHeads = ['illicit', 'illicit/violent', 'prompt_injection'] as const;
+const injection = headNames.indexOf('prompt_injection');
+type Answer = (score: (category: ClassifiedCategory) => number) => number;
 /**
  * Categories without a head, since no text with their labels could be had, and the heads that answer for them. A part of a category is at most as
  * likely as the whole, so the score of the whole is the cautious one. Harassment that threatens is harassment and violence at once.
  */
-const answeredBy: Readonly<Partial<Record<ClassifiedCategory, (score: (category: ClassifiedCategory) => number) => number>>> = {
-  'harassment/threatening': (score) => Math.min(score('harassment'), Math.max(score('violence'), score('hate/threatening'))),
-  'self-harm/intent': (score) => score('self-harm'),
-  'self-harm/instructions': (score) => score('self-harm'),
-};
+const answers: readonly (readonly [ClassifiedCategory, Answer])[] = [
+  ['harassment/threatening', (score) => Math.min(score('harassment'), Math.max(score('violence'), score('hate/threatening')))],
+  ['self-harm/intent', (score) => score('self-harm')],
+  ['self-harm/instructions', (score) => score('self-harm')],
+];
+/** Log-odds of a head that the file has not. */
+const absent = -20;
+
 const finite = v.pipe(v.number(), v.finite());
 const headerSchema = v.strictObject({
   name: v.string(),
@@ -97,83 +106,62 @@ export function loadLinearHeads(file: Uint8Array): WindowClassifier {
     );
   }
   const weights = new Int8Array(bytes.buffer, bytes.byteOffset + headerEnd, weightCount);
-  const scoreWords = loadWordList(bytes.subarray(headerEnd + weightCount), header);
+  const sumRows = createRowSum(weights, headCount);
+  const scoreWords = loadWordScore(bytes.subarray(headerEnd + weightCount), header);
   const reader = new FeatureReader(header.bucketCount);
-  const sums = new Float64Array(headCount);
-  const logits = new Map<HeadName, number>();
+  /** In the order of `headNames`. */
+  const logits = new Float64Array(headNames.length);
+  const places = header.heads.map(({ name }) => headNames.indexOf(name));
   return {
     name: header.name,
     thresholds: withThresholdsOfParents(header.thresholds),
     score(text, windowsBefore = 0) {
       const { buckets, words } = reader.read(text);
-      sums.fill(0);
-      for (const bucket of buckets) {
-        const row = bucket * headCount;
-        for (let head = 0; head < headCount; head += 1) sums[head] = (sums[head] ?? 0) + (weights[row + head] ?? 0);
-      }
+      const sums = sumRows(buckets);
+      const length = Math.sqrt(Math.max(buckets.length, 1));
       const wordScore = scoreWords(words);
-      header.heads.forEach(({ name, scale, bias, wordListWeight }, head) => {
-        logits.set(name, bias + ((sums[head] ?? 0) * scale) / Math.sqrt(Math.max(buckets.length, 1)) + wordListWeight * wordScore);
+      logits.fill(absent);
+      header.heads.forEach(({ scale, bias, wordListWeight }, head) => {
+        logits[places[head] ?? 0] = bias + ((sums[head] ?? 0) * scale) / length + wordListWeight * wordScore;
       });
       const penalty = header.windowPenalty * Math.log(Math.min(1 + windowsBefore, mostPenalized));
-      logits.set('prompt_injection', (logits.get('prompt_injection') ?? -20) - penalty);
-      return scoresOf(logits);
+      logits[injection] = (logits[injection] ?? absent) - penalty;
+      return scoresOf(logits.map(sigmoid));
     },
   };
 }
 
 /** A category that another head answers for has the threshold of the category that it is a part of. */
 function withThresholdsOfParents(thresholds: HeadsHeader['thresholds']): HeadsHeader['thresholds'] {
-  const parents = Object.keys(answeredBy).map((category) => [category, thresholds[category.split('/')[0] as ClassifiedCategory] ?? 0.5]);
+  const parents = answers.map(([category]) => [category, thresholds[category.split('/')[0] as ClassifiedCategory] ?? 0.5]);
   return { ...Object.fromEntries(parents), ...thresholds };
 }
 
-/** alt-profanity-check's score of words: the sum of weight x idf over the length of the idf vector. */
-function loadWordList(bytes: Uint8Array, header: HeadsHeader): (words: readonly string[]) => number {
-  const count = header.wordCount;
-  const hashes = new Uint32Array(bytes.slice(0, count * 4).buffer); // a copy, since nothing aligns them in the file
-  const weights = new Int8Array(bytes.buffer, bytes.byteOffset + count * 4, count);
-  const idfs = bytes.subarray(count * 5);
-  if (hashes.some((hash, index) => index > 0 && hash <= (hashes[index - 1] ?? 0))) {
-    throw new Error('The word list of the safety heads is not in the order of its hashes: fetch the weights again.');
-  }
-  return (words) => {
-    let sum = 0;
-    let square = 0;
-    for (const word of new Set(words)) {
-      const index = word.length < 2 ? -1 : findHash(hashes, hashWord(word));
-      if (index < 0) continue;
-      sum += (weights[index] ?? 0) * header.wordScale;
-      square += ((idfs[index] ?? 0) * header.idfScale) ** 2;
-    }
-    return square === 0 ? 0 : sum / Math.sqrt(square);
-  };
-}
-
-/** Where the hash is among ascending ones; -1 when it is not. */
-function findHash(hashes: Uint32Array, hash: number): number {
-  let low = 0;
-  let high = hashes.length;
-  while (low < high) {
-    const middle = (low + high) >>> 1;
-    if ((hashes[middle] ?? 0) < hash) low = middle + 1;
-    else high = middle;
-  }
-  return hashes[low] === hash ? low : -1;
+function loadWordScore(bytes: Uint8Array, { wordCount, wordScale, idfScale }: HeadsHeader): (words: Uint32Array) => number {
+  return createWordScore({
+    hashes: new Uint32Array(bytes.slice(0, wordCount * 4).buffer), // a copy, since nothing aligns them in the file
+    weights: new Int8Array(bytes.buffer, bytes.byteOffset + wordCount * 4, wordCount),
+    idfs: bytes.subarray(wordCount * 5),
+    weightScale: wordScale,
+    idfScale,
+  });
 }
 
 const sigmoid = (logit: number) => 1 / (1 + Math.exp(-logit));
 
-/** The likeliest abusive category gets the probability of abuse, the others their share of it. */
-function scoresOf(logits: ReadonlyMap<HeadName, number>): Scores {
-  const abuse = sigmoid(logits.get('abuse') ?? -20);
-  const chances = abusiveHeads.map((name) => sigmoid(logits.get(name) ?? -20));
-  const likeliest = Math.max(...chances);
+/**
+ * The likeliest abusive category gets the probability of abuse, the others their share of it.
+ * @param chances in the order of `headNames`
+ */
+function scoresOf(chances: Float64Array): Scores {
+  const [abuse = 0] = chances;
+  let likeliest = 0;
+  for (let head = 0; head < abusiveHeads.length; head += 1) likeliest = Math.max(likeliest, chances[firstAbusive + head] ?? 0);
   const scores: Partial<Record<ClassifiedCategory, number>> = {};
-  abusiveHeads.forEach((name, index) => {
-    scores[name] = (abuse * (chances[index] ?? 0)) / likeliest;
+  abusiveHeads.forEach((name, head) => {
+    scores[name] = (abuse * (chances[firstAbusive + head] ?? 0)) / likeliest;
   });
-  for (const name of ['illicit', 'illicit/violent', 'prompt_injection'] as const) scores[name] = sigmoid(logits.get(name) ?? -20);
-  for (const [category, answer] of Object.entries(answeredBy)) scores[category as ClassifiedCategory] = answer((name) => scores[name] ?? 0);
+  for (const name of otherHeads) scores[name] = chances[headNames.indexOf(name)] ?? 0;
+  for (const [category, answer] of answers) scores[category] = answer((name) => scores[name] ?? 0);
   return scores;
 }

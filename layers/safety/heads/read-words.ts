@@ -3,80 +3,150 @@
  * one separator between them joined ("h a t e"), long repetitions shortened ("haaaate"). Marks of punctuation are words of their own. It looks
  * at whole windows, so it need not stream.
  */
-import { isReadAs, leetLetter } from '../text/leet.ts';
+import { leetLetter } from '../text/leet.ts';
 
 const fewestSpacedLetters = 3;
 const longestWord = 24;
-const space = 32;
+const [space, apostrophe] = [32, 39];
+/** Stands before, between and behind the words that are read. No word has it but the mark itself. */
+export const wordEdge = 95;
+/** Spaces before and behind the text, so that a code's neighbours always exist. */
+const margin = 2;
 
-const isLetter = (code: number) => (code >= 97 && code <= 122) || code >= 0xaa;
-const isDigit = (code: number) => code >= 48 && code <= 57;
+/** What a code unit of lower-case text may be in a word; zero for what separates words. The sign of the euro is a letter and a sign. */
+const [letterBit, digitBit, signBit] = [1, 2, 4];
+const kinds = new Uint8Array(0x10000);
+for (let code = 0; code < kinds.length; code += 1) {
+  const isLetter = (code >= 97 && code <= 122) || code >= 0xaa;
+  const isDigit = code >= 48 && code <= 57;
+  kinds[code] = (isLetter ? letterBit : 0) | (isDigit ? digitBit : 0) | (leetLetter(code) === 0 ? 0 : signBit);
+}
+const kindOf = (code: number) => kinds[code] ?? 0;
+const isIn = (code: number, bits: number) => (kindOf(code) & bits) !== 0;
 
 /** @param text folded text, one code unit for each code point. At most 24 characters of a word are kept. */
 export function readWords(text: string): string[] {
-  const codes = joinSpacedLetters(text.toLowerCase());
-  const words: string[] = [];
-  let word: number[] = [];
-  const endWord = () => {
-    if (word.length > 0) words.push(String.fromCharCode(...word.slice(0, longestWord)));
-    word = [];
-  };
-  for (let index = 0; index < codes.length; index += 1) {
-    const code = codes[index] ?? space;
-    const letter = readInside(codes, index);
-    if (isLetter(letter) || isDigit(letter)) {
-      // Three of a kind say no more than two.
-      if (letter !== word.at(-1) || letter !== word.at(-2)) word.push(letter);
-      continue;
-    }
-    // "don't" is one word.
-    if (code === 39 && word.length > 0 && isLetter(codes[index + 1] ?? space)) continue;
-    endWord();
-    if (code > space) words.push(String.fromCharCode(code));
+  const reader = new WordReader();
+  const count = reader.read(text);
+  return Array.from({ length: count }, (_, word) =>
+    String.fromCharCode(...reader.codes.subarray(reader.startOf(word), reader.endOf(word))),
+  );
+}
+
+/** Reads one text after the other into the same memory. */
+export class WordReader {
+  #text = new Uint16Array(0);
+  #codes = new Uint16Array(0);
+  #ends = new Int32Array(0);
+
+  /** The words' code units, with a `wordEdge` before the first and behind each. The next call of `read` overwrites them. */
+  get codes(): Uint16Array {
+    return this.#codes;
   }
-  endWord();
-  return words;
-}
 
-/** The code at `index`, or the letter that it stands for: when a letter follows, and one stands before or the word begins there. */
-function readInside(codes: readonly number[], index: number): number {
-  const code = codes[index] ?? space;
-  const letter = leetLetter(code);
-  if (letter === undefined) return code;
-  const before = codes[index - 1] ?? space;
-  const after = codes[index + 1] ?? space;
-  if (!isLetter(after) && !(leetLetter(after) !== undefined && isLetter(codes[index + 2] ?? space))) return code;
-  // A row of digits is a number.
-  if (isDigit(code) && isDigit(before) && isDigit(isDigit(after) ? after : (codes[index - 2] ?? space))) return code;
-  return isLetter(before) || leetLetter(before) !== undefined || before === space ? letter : code;
-}
-
-function joinSpacedLetters(text: string): number[] {
-  const codes: number[] = [];
-  for (let index = 0; index < text.length; index += 1) {
-    const end = spacedEnd(text, index);
-    if (end === 0) {
-      codes.push(text.charCodeAt(index));
-      continue;
-    }
-    for (; index < end; index += 2) codes.push(text.charCodeAt(index));
-    // A wider gap separates the words that were spaced.
-    index = end - 1;
+  /** Where a word begins in `codes`, and where its last code unit is followed by the edge. */
+  startOf(word: number): number {
+    return word === 0 ? 1 : this.endOf(word - 1) + 1;
   }
-  return codes;
-}
+  endOf(word: number): number {
+    return this.#ends[word] ?? 0;
+  }
 
-/** End of single letters from `start` on that one separator each stands between; 0 when there are fewer than three. */
-function spacedEnd(text: string, start: number): number {
-  const isSingle = (index: number) =>
-    isSpaceable(text.charCodeAt(index)) && !isSpaceable(text.charCodeAt(index - 1)) && !isSpaceable(text.charCodeAt(index + 1));
-  if (!isSingle(start)) return 0;
-  const separator = text.charCodeAt(start + 1);
-  let end = start + 1;
-  while (text.charCodeAt(end) === separator && isSingle(end + 1)) end += 2;
-  return (end - start + 1) / 2 >= fewestSpacedLetters ? end : 0;
-}
+  /** Gives the number of words. */
+  read(text: string): number {
+    const end = this.#joinSpacedLetters(this.#copy(text.toLowerCase()));
+    const [letters, codes, ends] = [this.#text, this.#codes, this.#ends];
+    let count = 0;
+    let at = 1;
+    let start = 1;
+    codes[0] = wordEdge;
+    for (let index = margin; index <= end; index += 1) {
+      const code = letters[index] ?? space;
+      const letter = isIn(code, signBit) ? this.#readSign(index) : code;
+      if (isIn(letter, letterBit | digitBit)) {
+        // Three of a kind say no more than two.
+        const isThird = at - start >= 2 && letter === codes[at - 1] && letter === codes[at - 2];
+        if (at - start < longestWord && !isThird) codes[at++] = letter;
+        continue;
+      }
+      // "don't" is one word.
+      if (code === apostrophe && at > start && isIn(letters[index + 1] ?? space, letterBit)) continue;
+      if (at > start) {
+        ends[count++] = at;
+        codes[at++] = wordEdge;
+      }
+      if (code > space) {
+        codes[at++] = code;
+        ends[count++] = at;
+        codes[at++] = wordEdge;
+      }
+      start = at;
+    }
+    return count;
+  }
 
-function isSpaceable(code: number): boolean {
-  return isLetter(code) || isDigit(code) || (leetLetter(code) !== undefined && isReadAs(code, leetLetter(code) ?? 0));
+  /** Puts the text between spaces; gives where it ends. */
+  #copy(text: string): number {
+    this.#reserve(text.length + 2 * margin);
+    const letters = this.#text;
+    for (let index = 0; index < margin; index += 1) letters[index] = space;
+    for (let index = 0; index < text.length; index += 1) letters[margin + index] = text.charCodeAt(index);
+    return this.#endTextAt(margin + text.length);
+  }
+
+  #endTextAt(end: number): number {
+    this.#text.fill(space, end, end + margin);
+    return end;
+  }
+
+  /** Takes out what separates single letters; gives where the text ends then. */
+  #joinSpacedLetters(end: number): number {
+    const letters = this.#text;
+    let at = margin;
+    for (let index = margin; index < end; index += 1) {
+      const spacedEnd = this.#spacedEnd(index);
+      letters[at++] = letters[index] ?? space;
+      if (spacedEnd === 0) continue;
+      for (index += 2; index < spacedEnd; index += 2) letters[at++] = letters[index] ?? space;
+      // A wider gap separates the words that were spaced.
+      index = spacedEnd - 1;
+    }
+    return this.#endTextAt(at);
+  }
+
+  /** End of single letters from `start` on that one separator each stands between; 0 when there are fewer than three. */
+  #spacedEnd(start: number): number {
+    if (!this.#isSingle(start)) return 0;
+    const letters = this.#text;
+    const separator = letters[start + 1];
+    let end = start + 1;
+    while (letters[end] === separator && this.#isSingle(end + 1)) end += 2;
+    return (end - start + 1) / 2 >= fewestSpacedLetters ? end : 0;
+  }
+
+  #isSingle(index: number): boolean {
+    const letters = this.#text;
+    return kindOf(letters[index] ?? space) !== 0 && kindOf(letters[index - 1] ?? space) === 0 && kindOf(letters[index + 1] ?? space) === 0;
+  }
+
+  /** The sign at `index`, or the letter that it stands for: when a letter follows, and one stands before or the word begins there. */
+  #readSign(index: number): number {
+    const letters = this.#text;
+    const code = letters[index] ?? space;
+    const [before, after] = [letters[index - 1] ?? space, letters[index + 1] ?? space];
+    const [beforeThat, afterThat] = [letters[index - 2] ?? space, letters[index + 2] ?? space];
+    if (!isIn(after, letterBit) && !(isIn(after, signBit) && isIn(afterThat, letterBit))) return code;
+    // A row of digits is a number.
+    if (isIn(code, digitBit) && isIn(before, digitBit) && isIn(isIn(after, digitBit) ? after : beforeThat, digitBit)) return code;
+    return isIn(before, letterBit | signBit) || before === space ? leetLetter(code) : code;
+  }
+
+  #reserve(units: number): void {
+    if (this.#text.length >= units) return;
+    const capacity = Math.max(units, 2 * this.#text.length);
+    this.#text = new Uint16Array(capacity);
+    // A mark of punctuation is a word, and takes two places with its edge.
+    this.#ends = new Int32Array(capacity);
+    this.#codes = new Uint16Array(2 * capacity);
+  }
 }

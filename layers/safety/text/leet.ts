@@ -17,15 +17,19 @@ const readings: Readonly<Record<string, string>> = {
   '£': 'l',
 };
 
+/** Every reading of a sign. */
 const lettersOf = new Map<number, readonly number[]>(
   Object.entries(readings).map(([sign, letters]) => [sign.charCodeAt(0), [...letters].map((letter) => letter.charCodeAt(0))]),
 );
+/** The first one by the sign's code, zero for anything else. */
+const firstLetters = new Uint8Array(Math.max(...lettersOf.keys()) + 1);
+for (const [sign, [letter = 0]] of lettersOf) firstLetters[sign] = letter;
 const letterI = 105;
 const letterL = 108;
 
-/** The letter that a sign most often stands for, `undefined` for anything else. */
-export function leetLetter(code: number): number | undefined {
-  return lettersOf.get(code)?.[0];
+/** The letter that a sign most often stands for, 0 for anything else. */
+export function leetLetter(code: number): number {
+  return code < firstLetters.length ? (firstLetters[code] ?? 0) : 0;
 }
 
 /** Whether `code` may be read as `letter`. */
@@ -35,5 +39,5 @@ export function isReadAs(code: number, letter: number): boolean {
 
 /** One code for all that may be read alike: signs as their letter, and `l` as `i`, because `1` may be either. */
 export function leetClass(code: number): number {
-  return code === letterL ? letterI : (leetLetter(code) ?? code);
+  return code === letterL ? letterI : leetLetter(code) || code;
 }
