@@ -5,7 +5,9 @@
 export class AhoCorasick {
   /** Transitions, keyed by state x 2^21 + code point. */
   readonly #next = new Map<number, number>();
+  /** Codes that begin a pattern, those of ASCII by themselves: they are asked for at nearly every character. */
   readonly #firstCodes = new Set<number>();
+  readonly #firstAscii = new Uint8Array(128);
   readonly #failure: number[] = [0];
   readonly #depth: number[] = [0];
   /** Pattern that ends in the state, -1 for none; and the nearest state along the failures that ends one. */
@@ -16,6 +18,7 @@ export class AhoCorasick {
     patterns.forEach((codes, pattern) => {
       if (codes[0] === undefined) return;
       this.#firstCodes.add(codes[0]);
+      if (codes[0] < 128) this.#firstAscii[codes[0]] = 1;
       this.#insert(codes, pattern);
     });
     this.#link();
@@ -28,7 +31,7 @@ export class AhoCorasick {
   /** State after `code`. Starts from 0. */
   step(state: number, code: number): number {
     // Most of a text begins no pattern.
-    if (state === 0 && !this.#firstCodes.has(code)) return 0;
+    if (state === 0 && !(code < 128 ? this.#firstAscii[code] === 1 : this.#firstCodes.has(code))) return 0;
     for (let from = state; ; from = this.#failure[from] ?? 0) {
       const to = this.#next.get(from * 0x200000 + code);
       if (to !== undefined) return to;

@@ -125,11 +125,12 @@ interface WaitingMatch {
   readonly end: number;
 }
 
-/** One reading: an automaton, its state, and the indices of the characters that it has read. */
+/** One reading: an automaton, its state, and the indices of the characters that have led to the state. */
 class Reading {
   readonly automaton: AhoCorasick;
+  /** A ring. Characters that lead to no pattern are not in it: nothing that begins later reaches back over them. */
   readonly #positions: Float64Array;
-  #count = 0;
+  #next = 0;
   #state = 0;
 
   constructor(automaton: AhoCorasick, longest: number) {
@@ -139,8 +140,9 @@ class Reading {
 
   step(code: number, index: number): number {
     this.#state = this.automaton.step(this.#state, code);
-    this.#positions[this.#count % this.#positions.length] = index;
-    this.#count += 1;
+    if (this.#state === 0) return 0;
+    this.#positions[this.#next] = index;
+    this.#next = (this.#next + 1) % this.#positions.length;
     return this.#state;
   }
 
@@ -150,7 +152,7 @@ class Reading {
 
   /** Index of the character that was read `back` steps ago; 1 is the last one. */
   position(back: number): number {
-    return this.#positions[(this.#count - back) % this.#positions.length] ?? 0;
+    return this.#positions[(this.#next - back + this.#positions.length) % this.#positions.length] ?? 0;
   }
 
   heldFrom(length: number): number {
@@ -189,15 +191,18 @@ export class DenylistTracker {
 
   advance(index: number, foldedCode: number): void {
     const code = lowerCase(foldedCode);
-    this.#settle(isLetterOrDigit(code));
+    if (this.#waiting.length + this.#waitingSpaced.length > 0) this.#settle(isLetterOrDigit(code));
     if (code !== space || this.#previous !== space) {
-      const written = this.#written.step(code, index);
-      this.#list.written.visitMatches(written, (pattern) => this.#match(this.#written, pattern, index, false));
-      const leet = this.#leet.step(leetClass(code), index);
-      this.#list.leet.visitMatches(leet, (pattern) => this.#match(this.#leet, pattern, index, true));
+      this.#read(this.#written, code, index, false);
+      this.#read(this.#leet, leetClass(code), index, true);
     }
     if (!this.#list.spaced.isEmpty) this.#readSpaced(code, index);
     this.#previous = code;
+  }
+
+  #read(reading: Reading, code: number, index: number, isLeet: boolean): void {
+    const state = reading.step(code, index);
+    if (state !== 0) reading.automaton.visitMatches(state, (pattern) => this.#match(reading, pattern, index, isLeet));
   }
 
   /** The text is over: whole words that waited for the next character end here. */
@@ -240,8 +245,8 @@ export class DenylistTracker {
 
   /** Reads single letters with at most three other characters between them; two letters in a row end the reading. */
   #readSpaced(code: number, index: number): void {
-    const isSign = leetClass(code) !== code && this.#separatorLength > 0;
-    if (!isLetterOrDigit(code) && !isSign) {
+    const isRead = isLetterOrDigit(code) || (this.#separatorLength > 0 && leetClass(code) !== code);
+    if (!isRead) {
       this.#separatorLength += 1;
       if (this.#separatorLength > longestSeparator) this.#spaced.reset();
       return;
@@ -253,6 +258,7 @@ export class DenylistTracker {
       return;
     }
     const state = this.#spaced.step(leetClass(code), index);
+    if (state === 0) return;
     this.#list.spaced.visitMatches(state, (pattern) => {
       const letters = this.#list.entries[pattern]?.letters ?? [];
       if (!this.#isReadAs(this.#spaced, letters, false)) return;

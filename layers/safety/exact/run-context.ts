@@ -1,5 +1,6 @@
 /** Remembers the words that say what the next value is. Only the last place of each is kept: the nearest one decides. */
-import { isAlphanumeric, isDigit, isLetter, isLower, isUpper } from './characters.ts';
+import type { FoldedText } from '../text/folded-text.ts';
+import { isAlphanumeric, isLetter, isLower, isUpper } from './characters.ts';
 import type { ContextName } from './run.ts';
 
 const words: Readonly<Record<ContextName, string>> = {
@@ -39,28 +40,33 @@ names.forEach((name, index) => {
   for (const word of words[name].split(' ')) contextsOf.set(word, [...(contextsOf.get(word) ?? []), index]);
 });
 const longestWord = Math.max(...[...contextsOf.keys()].map((word) => word.length));
+/** By the length of a word, one bit for each letter that a word of the table may begin with: few words of a text need be looked up. */
+const firstLetters = new Uint32Array(longestWord + 1);
+for (const word of contextsOf.keys()) firstLetters[word.length] = (firstLetters[word.length] ?? 0) | letterBit(word.charCodeAt(0));
 const never = -1_000_000;
+/** One bit for each letter of either case. */
+function letterBit(code: number): number {
+  return 1 << (code & 31);
+}
 
 export class RunContext {
   readonly #last = new Float64Array(names.length).fill(never);
   readonly #previous = new Float64Array(names.length).fill(never);
 
-  /** Looks at the words in `token`, which begins at index `start` of the folded text. */
-  note(token: string, start: number): void {
-    for (let index = 0; index < token.length; index += 1) {
-      if (!isAlphanumeric(token.charCodeAt(index))) continue;
-      let end = index + 1;
+  /** Looks at the words from index `start` to `end` of the text. */
+  note(text: FoldedText, start: number, end: number): void {
+    for (let index = start; index < end; index += 1) {
+      const first = text.at(index);
+      if (!isAlphanumeric(first)) continue;
+      const wordStart = index;
+      index += 1;
       // A change from lower to upper case begins a new word: "clientSecret", "awsSecretAccessKey".
-      while (
-        end < token.length &&
-        isPartOfWord(token.charCodeAt(end)) &&
-        !(isLower(token.charCodeAt(end - 1)) && isUpper(token.charCodeAt(end)))
-      )
-        end += 1;
+      while (index < end && isAlphanumeric(text.at(index)) && !(isLower(text.at(index - 1)) && isUpper(text.at(index)))) index += 1;
+      const length = index - wordStart;
       // None of the words begins with a digit.
-      if (end - index <= longestWord && !isDigit(token.charCodeAt(index)))
-        this.#noteWord(token.slice(index, end).toLowerCase(), start + end);
-      index = end - 1;
+      if (length <= longestWord && isLetter(first) && ((firstLetters[length] ?? 0) & letterBit(first)) !== 0)
+        this.#noteWord(text.slice(wordStart, index).toLowerCase(), index);
+      index -= 1;
     }
   }
 
@@ -83,5 +89,3 @@ export class RunContext {
     }
   }
 }
-
-const isPartOfWord = (code: number) => isLetter(code) || isAlphanumeric(code);

@@ -114,7 +114,7 @@ export class RunTracker {
   end(): void {
     const { length } = this.#text;
     if (this.#state === 'word') {
-      this.#context.note(this.#text.slice(this.#wordStart, length), this.#wordStart);
+      this.#context.note(this.#text, this.#wordStart, length);
       this.#scan(length, true);
     } else if (this.#state === 'gap') this.#scan(this.#gapStart, true);
     else if (this.#state === 'swallowing') this.#listener.closed(length);
@@ -137,9 +137,8 @@ export class RunTracker {
   }
 
   #endWord(index: number, code: number, kind: number): void {
-    const word = this.#text.slice(this.#wordStart, index);
-    const spacing = this.#spacingAfter(word, index);
-    this.#context.note(word, this.#wordStart);
+    const spacing = this.#spacingAfter(index);
+    this.#context.note(this.#text, this.#wordStart, index);
     if (spacing !== undefined && (kind === gapCharacter || (code === comma && spacing === 'birth'))) {
       this.#spacing = spacing;
       this.#state = 'gap';
@@ -150,25 +149,22 @@ export class RunTracker {
     this.#state = 'idle';
   }
 
-  /** Whether a spaced number may go on after this word, and of which sort. */
-  #spacingAfter(word: string, end: number): 'digits' | 'iban' | 'birth' | undefined {
-    const first = word.charCodeAt(0);
-    if (word.length > longestJoinable) return undefined;
-    if (
-      this.#wordStart === this.#start &&
-      isUpper(first) &&
-      isUpper(word.charCodeAt(1)) &&
-      (word.length === 2 || isDigit(word.charCodeAt(2)))
-    ) {
+  /** Whether a spaced number may go on after the word that ends here, and of which sort. */
+  #spacingAfter(end: number): 'digits' | 'iban' | 'birth' | undefined {
+    const text = this.#text;
+    const start = this.#wordStart;
+    const length = end - start;
+    if (length > longestJoinable) return undefined;
+    const first = text.at(start);
+    if (start === this.#start && isUpper(first) && isUpper(text.at(start + 1)) && (length === 2 || isDigit(text.at(start + 2))))
       return 'iban';
-    }
-    if (this.#spacing === 'iban' && this.#start < this.#wordStart) return end - this.#start <= longestJoinable + 8 ? 'iban' : undefined;
-    if (this.#context.has('birth', this.#wordStart, birthContextDistance) && (isDigit(first) || monthOf(word) > 0)) return 'birth';
-    for (let index = 0; index < word.length; index += 1) {
-      const code = word.charCodeAt(index);
+    if (this.#spacing === 'iban' && this.#start < start) return end - this.#start <= longestJoinable + 8 ? 'iban' : undefined;
+    if (this.#context.has('birth', start, birthContextDistance) && (isDigit(first) || monthOf(text.slice(start, end)) > 0)) return 'birth';
+    for (let index = start; index < end; index += 1) {
+      const code = text.at(index);
       if (!isDigit(code) && code !== plus && code !== 45 && code !== 46 && code !== 47) return undefined;
     }
-    return isDigit(word.charCodeAt(word.length - 1)) || first === plus ? 'digits' : undefined;
+    return isDigit(text.at(end - 1)) || first === plus ? 'digits' : undefined;
   }
 
   #mayContinue(code: number): boolean {

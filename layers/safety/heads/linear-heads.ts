@@ -6,6 +6,7 @@ import * as v from 'valibot';
 import { type ClassifiedCategory, classifiedCategories, type Scores } from '../categories.ts';
 import type { WindowClassifier } from '../text-classifier.ts';
 import { FeatureReader } from './features.ts';
+import { createHeadsJudge, type HeadsModel } from './heads-judge.ts';
 import { createRowSum } from './sum-rows.ts';
 import { createWordScore } from './word-list.ts';
 
@@ -106,19 +107,15 @@ export function loadLinearHeads(file: Uint8Array): WindowClassifier {
     );
   }
   const weights = new Int8Array(bytes.buffer, bytes.byteOffset + headerEnd, weightCount);
-  const sumRows = createRowSum(weights, headCount);
   const scoreWords = loadWordScore(bytes.subarray(headerEnd + weightCount), header);
-  const reader = new FeatureReader(header.bucketCount);
   /** In the order of `headNames`. */
   const logits = new Float64Array(headNames.length);
   const places = header.heads.map(({ name }) => headNames.indexOf(name));
-  return {
-    name: header.name,
-    thresholds: withThresholdsOfParents(header.thresholds),
-    score(text, windowsBefore = 0) {
-      const { buckets, words } = reader.read(text);
-      const sums = sumRows(buckets);
-      const length = Math.sqrt(Math.max(buckets.length, 1));
+  const model: HeadsModel = {
+    reader: new FeatureReader(header.bucketCount),
+    sumRows: createRowSum(weights, headCount),
+    scoresOf(sums, bucketCount, words, windowsBefore) {
+      const length = Math.sqrt(Math.max(bucketCount, 1));
       const wordScore = scoreWords(words);
       logits.fill(absent);
       header.heads.forEach(({ scale, bias, wordListWeight }, head) => {
@@ -126,8 +123,17 @@ export function loadLinearHeads(file: Uint8Array): WindowClassifier {
       });
       const penalty = header.windowPenalty * Math.log(Math.min(1 + windowsBefore, mostPenalized));
       logits[injection] = (logits[injection] ?? absent) - penalty;
-      return scoresOf(logits.map(sigmoid));
+      return toScores(logits.map(sigmoid));
     },
+  };
+  return {
+    name: header.name,
+    thresholds: withThresholdsOfParents(header.thresholds),
+    score(text, windowsBefore = 0) {
+      const { buckets, words } = model.reader.read(text);
+      return model.scoresOf(model.sumRows(buckets), buckets.length, [words], windowsBefore);
+    },
+    startText: () => createHeadsJudge(model),
   };
 }
 
@@ -137,7 +143,7 @@ function withThresholdsOfParents(thresholds: HeadsHeader['thresholds']): HeadsHe
   return { ...Object.fromEntries(parents), ...thresholds };
 }
 
-function loadWordScore(bytes: Uint8Array, { wordCount, wordScale, idfScale }: HeadsHeader): (words: Uint32Array) => number {
+function loadWordScore(bytes: Uint8Array, { wordCount, wordScale, idfScale }: HeadsHeader) {
   return createWordScore({
     hashes: new Uint32Array(bytes.slice(0, wordCount * 4).buffer), // a copy, since nothing aligns them in the file
     weights: new Int8Array(bytes.buffer, bytes.byteOffset + wordCount * 4, wordCount),
@@ -153,7 +159,7 @@ const sigmoid = (logit: number) => 1 / (1 + Math.exp(-logit));
  * The likeliest abusive category gets the probability of abuse, the others their share of it.
  * @param chances in the order of `headNames`
  */
-function scoresOf(chances: Float64Array): Scores {
+function toScores(chances: Float64Array): Scores {
   const [abuse = 0] = chances;
   let likeliest = 0;
   for (let head = 0; head < abusiveHeads.length; head += 1) likeliest = Math.max(likeliest, chances[firstAbusive + head] ?? 0);

@@ -33,6 +33,23 @@ export function readWords(text: string): string[] {
   );
 }
 
+/**
+ * Whether the words of two texts are those of the one text that they make together. They are not where a word is cut in two, where spaced letters
+ * go on behind the border, and where a sign begins a line: only behind a space it stands for a letter there.
+ */
+export function readApartAsTogether(text: string, next: string): boolean {
+  const end = text.slice(-3).toLowerCase();
+  const start = next.slice(0, 2).toLowerCase();
+  const border = end.charCodeAt(end.length - 1);
+  if (!(border <= space)) return false;
+  if (isSingleLetter(end, end.length - 2) && isSingleLetter(start, 0)) return false;
+  return border === space || !isIn(start.charCodeAt(0), signBit);
+}
+
+function isSingleLetter(text: string, index: number): boolean {
+  return kindOf(text.charCodeAt(index)) !== 0 && kindOf(text.charCodeAt(index - 1)) === 0 && kindOf(text.charCodeAt(index + 1)) === 0;
+}
+
 /** Reads one text after the other into the same memory. */
 export class WordReader {
   #text = new Uint16Array(0);

@@ -14,11 +14,14 @@ export interface WordListColumns {
 const prefixBits = 14;
 const prefixShift = 32 - prefixBits;
 
+/** Scores the words of one text, given by `hashWord` in any number of pieces. */
+export type WordScore = (pieces: readonly Uint32Array[]) => number;
+
 /**
  * alt-profanity-check's score of words: the sum of weight x idf over the length of the idf vector, each word counted once.
  * @throws {Error} the hashes are not in their order.
  */
-export function createWordScore(list: WordListColumns): (words: Uint32Array) => number {
+export function createWordScore(list: WordListColumns): WordScore {
   const { hashes, weights, idfs, weightScale, idfScale } = list;
   if (hashes.some((hash, index) => index > 0 && hash <= (hashes[index - 1] ?? 0))) {
     throw new Error('The word list of the safety heads is not in the order of its hashes: fetch the weights again.');
@@ -32,15 +35,17 @@ export function createWordScore(list: WordListColumns): (words: Uint32Array) => 
     return -1;
   };
   const seen = new Distinct(hashes.length);
-  return (words) => {
+  return (pieces) => {
     seen.clear();
     let sum = 0;
     let square = 0;
-    for (const word of words) {
-      const index = find(word);
-      if (index < 0 || !seen.add(index)) continue;
-      sum += (weights[index] ?? 0) * weightScale;
-      square += ((idfs[index] ?? 0) * idfScale) ** 2;
+    for (const words of pieces) {
+      for (let word = 0; word < words.length; word += 1) {
+        const index = find(words[word] ?? 0);
+        if (index < 0 || !seen.add(index)) continue;
+        sum += (weights[index] ?? 0) * weightScale;
+        square += ((idfs[index] ?? 0) * idfScale) ** 2;
+      }
     }
     return square === 0 ? 0 : sum / Math.sqrt(square);
   };

