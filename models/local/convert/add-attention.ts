@@ -32,7 +32,7 @@ export function addSharedParts(graph: OnnxGraph, config: ModelConfig): SharedPar
   graph.input('window_mask', 'float32', ['b', 1, 'gs', WINDOW_TOKENS]);
   graph.input('place', 'int64', ['b']);
   const pastLength = graph.node('Shape', ['past_mask'], 'past_length', { start: 3 });
-  const batchShape = graph.node('Shape', ['input_ids'], 'batch_shape');
+  const batchShape = graph.node('Shape', ['positions'], 'batch_shape');
   return {
     ...addRotaryTables(graph, config),
     mask: addMask(graph),

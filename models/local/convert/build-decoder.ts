@@ -9,7 +9,8 @@
  * prefill chunk or alone: results are equal to the bit however a sequence is cut into steps, which makes continuing an answer from its
  * emitted ids exact.
  *
- *   input_ids, positions   int64 [b, s]
+ *   embedded   float32 [b * s, hiddenSize], the embeddings of the new tokens
+ *   positions   int64 [b, s]
  *   past_key_i, past_value_i   float16 (float32 in the exact graph) [b, kvHeads, C, headSize], positions before the window
  *   window_key_i, window_value_i   float32 [b, kvHeads, 64, headSize], zero where nothing is cached yet
  *   past_mask   float32 [b, 1, 1, C], added to the scores: 0 or a large negative number
@@ -22,14 +23,20 @@
  */
 import type { ModelConfig } from '../gguf/model-config.ts';
 import { addAttention, addSharedParts } from './add-attention.ts';
-import { addEmbedding, addHead } from './add-embedding.ts';
 import { addLinear, type ProductOptions } from './add-product.ts';
+import { addHead, type StoredEmbedding } from './embedding-weights.ts';
 import { loadMatrix, loadVector, type TensorSource } from './load-tensor.ts';
 import { CONTRIB, type OnnxGraph } from './onnx-graph.ts';
 import type { WeightMatrix } from './weight-matrix.ts';
 
 /** Adds the whole decoder, pausing after each block so that the caller can report progress or stop. */
-export function* buildDecoder(graph: OnnxGraph, config: ModelConfig, source: TensorSource, options: ProductOptions): Generator<number> {
+export function* buildDecoder(
+  graph: OnnxGraph,
+  config: ModelConfig,
+  source: TensorSource,
+  embedding: StoredEmbedding,
+  options: ProductOptions,
+): Generator<number> {
   const { blocks, hiddenSize, kvHeads, headSize } = config;
   const linear = (x: string, names: readonly string[], output: string) => {
     const matrices = names.map((name) => loadMatrix(source, config, name));
@@ -39,13 +46,10 @@ export function* buildDecoder(graph: OnnxGraph, config: ModelConfig, source: Ten
     for (const parts of ADAPTED_PARTS) graph.input(`adapter_mask_${parts}`, 'float32', ['T', `R${parts}`]);
   });
 
-  graph.input('input_ids', 'int64', ['b', 's']);
   graph.input('rows', 'int64', ['m']);
   const shared = addSharedParts(graph, config);
 
-  const embedding = loadMatrix(source, config, 'token_embd.weight');
-  const head = addEmbedding(graph, embedding, hiddenSize);
-  let residual = 'embedded';
+  let residual = graph.input('embedded', 'float32', ['bs', hiddenSize]);
   let delta: string | undefined;
   const normalize = (weight: string, name: string): string => {
     const gamma = graph.constant(`${name}_gamma`, loadVector(source, weight, hiddenSize), [hiddenSize]);
@@ -76,7 +80,7 @@ export function* buildDecoder(graph: OnnxGraph, config: ModelConfig, source: Ten
 
   const last = normalize('output_norm.weight', 'output_norm');
   const wanted = graph.node('Gather', [last, 'rows'], 'wanted', { axis: 0 });
-  addHead(graph, source, config, wanted, head, options);
+  addHead(graph, source, config, wanted, embedding, options);
   graph.node('Concat', newRows, 'newkv', { axis: 1 });
   graph.inVariant('probe', () => {
     for (let block = 0; block < blocks; block++) {

@@ -5,8 +5,9 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { explainFileError } from '../sentence-error.ts';
 import type { Precision } from './add-product.ts';
 import { buildDecoder } from './build-decoder.ts';
+import { storeEmbedding } from './embedding-weights.ts';
 import { findOutliers } from './find-outliers.ts';
-import { FOLDER_VERSION, MODEL_FILES, type ModelManifest } from './model-folder.ts';
+import { type EmbeddingLayout, FOLDER_VERSION, MODEL_FILES, type ModelManifest } from './model-folder.ts';
 import { type ModelSource, openModelSource } from './model-source.ts';
 import { OnnxGraph } from './onnx-graph.ts';
 import { WeightsFile } from './weights-file.ts';
@@ -74,9 +75,12 @@ async function writeFolder(source: ModelSource, folder: string, { precision = 'f
   const outliers = precision === 'exact' ? new Map<string, number[]>() : await findOutliers(source, join(folder, 'probe'), signal);
   const weights = new WeightsFile(folder, MODEL_FILES.weights);
   const graph = new OnnxGraph(weights);
+  let embedding: EmbeddingLayout;
   let weightsSha256: string;
   try {
-    for (const fraction of buildDecoder(graph, config, source.tensors, { precision, outliers })) {
+    const stored = storeEmbedding(graph, config, source.tensors);
+    embedding = stored.layout;
+    for (const fraction of buildDecoder(graph, config, source.tensors, stored, { precision, outliers })) {
       onProgress?.(fraction, 'converting');
       await nextTurn(undefined, signal === undefined ? {} : { signal });
     }
@@ -97,6 +101,7 @@ async function writeFolder(source: ModelSource, folder: string, { precision = 'f
     precision,
     source: { sha256: sourceSha256, bytes: source.bytes },
     config: { ...config, stopTokenIds: [...config.stopTokenIds] },
+    embedding,
     files,
   };
   await writeDurably(join(folder, 'model.json'), new TextEncoder().encode(`${JSON.stringify(manifest, undefined, 2)}\n`));

@@ -10,7 +10,8 @@ import { loadTokenizer } from '../../../layers/tokenizer/index.ts';
 import { Decoder } from '../engine/decoder.ts';
 import { WINDOW_TOKENS } from './add-attention.ts';
 import { buildDecoder } from './build-decoder.ts';
-import { MODEL_FILES } from './model-folder.ts';
+import { storeEmbedding } from './embedding-weights.ts';
+import { type EmbeddingLayout, MODEL_FILES } from './model-folder.ts';
 import type { ModelSource } from './model-source.ts';
 import { OnnxGraph } from './onnx-graph.ts';
 import { WeightsFile } from './weights-file.ts';
@@ -36,8 +37,8 @@ Liechtenstein. Dear Ms. Okafor, thank you for your letter of the 4th of March. W
 export async function findOutliers(source: ModelSource, folder: string, signal: AbortSignal | undefined): Promise<Map<string, number[]>> {
   await mkdir(folder);
   try {
-    await writeProbe(source, folder, signal);
-    const decoder = await Decoder.load({ path: folder, config: source.config, precision: 'fast' }, { threads: 1 });
+    const embedding = await writeProbe(source, folder, signal);
+    const decoder = await Decoder.load({ path: folder, config: source.config, precision: 'fast', embedding }, { threads: 1 });
     try {
       return await observe(decoder, source);
     } finally {
@@ -48,17 +49,19 @@ export async function findOutliers(source: ModelSource, folder: string, signal: 
   }
 }
 
-async function writeProbe(source: ModelSource, folder: string, signal: AbortSignal | undefined): Promise<void> {
+async function writeProbe(source: ModelSource, folder: string, signal: AbortSignal | undefined): Promise<EmbeddingLayout> {
   const weights = new WeightsFile(folder, MODEL_FILES.weights);
   const graph = new OnnxGraph(weights);
   try {
-    for (const _ of buildDecoder(graph, source.config, source.tensors, { precision: 'fast', outliers: new Map() })) {
+    const embedding = storeEmbedding(graph, source.config, source.tensors);
+    for (const _ of buildDecoder(graph, source.config, source.tensors, embedding, { precision: 'fast', outliers: new Map() })) {
       await nextTurn(undefined, signal === undefined ? {} : { signal });
     }
+    await writeFile(join(folder, MODEL_FILES.graph), graph.finish('probe'));
+    return embedding.layout;
   } finally {
     weights.abandon();
   }
-  await writeFile(join(folder, MODEL_FILES.graph), graph.finish('probe'));
 }
 
 async function observe(decoder: Decoder, { config, vocabulary }: ModelSource): Promise<Map<string, number[]>> {

@@ -6,7 +6,7 @@ import { isIntact, sizeOf } from '../../file-digest.ts';
 import { SentenceError } from '../sentence-error.ts';
 
 /** Raised when the graph or the folder changes shape: older folders are made again. */
-export const FOLDER_VERSION = 6;
+export const FOLDER_VERSION = 7;
 export const MODEL_FILES = {
   graph: 'model.onnx',
   /** The same weights, with inputs for LoRA adapters. */
@@ -36,11 +36,29 @@ const modelConfigSchema = v.object({
   stopTokenIds: v.array(count),
 });
 
+/** In the weights file, in bytes. */
+const place = v.object({ offset: count, byteLength: count });
+
+/** Where the embedding's rows lie, `[vocabularySize, hiddenSize]` values or what they are computed from. */
+const embeddingSchema = v.variant('form', [
+  v.object({ form: v.literal('dense'), values: place }),
+  v.object({
+    form: v.literal('blocks'),
+    bits: v.picklist([4, 8]),
+    blockSize: count,
+    codes: place,
+    scales: place,
+    offsets: v.exactOptional(place),
+  }),
+]);
+export type EmbeddingLayout = Readonly<v.InferOutput<typeof embeddingSchema>>;
+
 const manifestSchema = v.object({
   version: v.literal(FOLDER_VERSION),
   precision: v.picklist(['exact', 'fast']),
   source: v.object({ sha256: digest, bytes: count }),
   config: modelConfigSchema,
+  embedding: embeddingSchema,
   files: v.record(v.string(), v.object({ bytes: count, sha256: digest })),
 });
 
