@@ -1,23 +1,43 @@
-import { endOf, isAlphanumeric, isBase64, isDigit, isHex, isLower, isUpper } from './characters.ts';
+import {
+  alphanumerics,
+  type CharacterClass,
+  classOf,
+  digits,
+  endOf,
+  hexDigits,
+  isAlphanumeric,
+  isBase64,
+  isDigit,
+  isLower,
+  isUpper,
+} from './characters.ts';
 import { codeBefore, type ReportMatch, type Run } from './run.ts';
 
-type Class = (code: number) => boolean;
-const isWord: Class = (code) => isAlphanumeric(code) || code === 95 || code === 45;
-const isDotted: Class = (code) => isWord(code) || code === 46;
-const isUpperOrDigit: Class = (code) => isUpper(code) || isDigit(code);
-const isLowerOrDigit: Class = (code) => isLower(code) || isDigit(code);
+const isWord = (code: number) => isAlphanumeric(code) || code === 95 || code === 45;
+const words = classOf(isWord);
+const dotted = classOf((code) => isWord(code) || code === 46);
+const paths = classOf((code) => isWord(code) || code === 47);
+const base64 = classOf(isBase64);
+const uppersAndDigits = classOf((code) => isUpper(code) || isDigit(code));
+const lowersAndDigits = classOf((code) => isLower(code) || isDigit(code));
 
 interface KeyFormat {
   readonly vendor: string;
   readonly prefix: string;
-  readonly body: Class;
+  readonly body: CharacterClass;
   /** Length of what follows the prefix. */
   readonly min: number;
   readonly max: number;
 }
 
-const key = (vendor: string, prefix: string, body: Class, min: number, max = min): KeyFormat => ({ vendor, prefix, body, min, max });
-const many = (vendor: string, prefixes: string, body: Class, min: number, max = min): KeyFormat[] =>
+const key = (vendor: string, prefix: string, body: CharacterClass, min: number, max = min): KeyFormat => ({
+  vendor,
+  prefix,
+  body,
+  min,
+  max,
+});
+const many = (vendor: string, prefixes: string, body: CharacterClass, min: number, max = min): KeyFormat[] =>
   prefixes.split(' ').map((prefix) => key(vendor, prefix, body, min, max));
 
 /**
@@ -25,69 +45,69 @@ const many = (vendor: string, prefixes: string, body: Class, min: number, max = 
  * are lower bounds where vendors have changed them: what follows the prefix in the same alphabet belongs to the key.
  */
 const formats: readonly KeyFormat[] = [
-  ...many('openai', 'sk-proj- sk-svcacct- sk-admin-', isWord, 20, 220),
-  key('anthropic', 'sk-ant-', isWord, 20, 220),
-  key('openrouter', 'sk-or-v1-', isHex, 64),
-  key('openai', 'sk-', isAlphanumeric, 32, 64),
-  ...many('aws', 'AKIA ASIA ABIA ACCA AROA AIDA AGPA ANPA ANVA AIPA APKA', isUpperOrDigit, 16),
-  ...many('aws-bedrock', 'ABSK', isBase64, 100, 200),
-  ...many('github', 'ghp_ gho_ ghu_ ghs_ ghr_', isAlphanumeric, 36, 255),
-  key('github', 'github_pat_', isWord, 50, 255),
-  ...many('gitlab', 'glpat- gldt- glrt- glcbt- glptt- glft- glimt- glagent- gloas- glsoat-', isDotted, 20, 80),
-  key('google', 'AIza', isWord, 35),
-  key('google', 'GOCSPX-', isWord, 28),
-  key('google', 'ya29.', isDotted, 30, 300),
-  ...many('slack', 'xoxb- xoxa- xoxp- xoxr- xoxs- xoxe- xoxe.xoxp- xoxe.xoxb- xapp-', isWord, 10, 250),
-  ...many('stripe', 'sk_live_ sk_test_ rk_live_ rk_test_ pk_live_ pk_test_', isAlphanumeric, 10, 250),
-  key('stripe', 'whsec_', isBase64, 24, 64),
-  ...many('twilio', 'SK AC', isHex, 32),
-  key('sendgrid', 'SG.', isDotted, 60, 80),
-  key('mailgun', 'key-', isHex, 32),
-  key('npm', 'npm_', isAlphanumeric, 36),
-  key('pypi', 'pypi-AgE', isWord, 50, 300),
-  key('rubygems', 'rubygems_', isHex, 48),
-  key('crates', 'cio', isAlphanumeric, 32),
-  key('huggingface', 'hf_', isAlphanumeric, 30, 40),
-  key('huggingface', 'api_org_', isAlphanumeric, 34),
-  key('replicate', 'r8_', isAlphanumeric, 37),
-  key('groq', 'gsk_', isAlphanumeric, 48, 60),
-  key('xai', 'xai-', isAlphanumeric, 70, 90),
-  key('perplexity', 'pplx-', isAlphanumeric, 40, 60),
-  key('cerebras', 'csk-', isAlphanumeric, 40, 60),
-  key('databricks', 'dapi', isHex, 32),
-  ...many('digitalocean', 'dop_v1_ doo_v1_ dor_v1_', isHex, 64),
-  ...many('shopify', 'shpat_ shpss_ shpca_ shppa_', isHex, 32),
-  ...many('square', 'sq0atp- sq0csp-', isWord, 22, 60),
-  key('square', 'EAAA', isWord, 60),
-  key('linear', 'lin_api_', isAlphanumeric, 40),
-  key('notion', 'secret_', isAlphanumeric, 43),
-  key('notion', 'ntn_', isAlphanumeric, 40, 60),
-  key('figma', 'figd_', isWord, 40),
-  key('postman', 'PMAK-', isWord, 59),
-  ...many('newrelic', 'NRAK- NRJS- NRII-', isWord, 19, 40),
-  ...many('grafana', 'glc_ glsa_', isWord, 32, 200),
-  ...many('vault', 'hvs. hvb. hvr.', isWord, 24, 300),
-  ...many('doppler', 'dp.pt. dp.st. dp.ct. dp.sa. dp.scim. dp.audit.', isDotted, 40, 60),
-  ...many('docker', 'dckr_pat_ dckr_oat_', isWord, 20, 40),
-  key('atlassian', 'ATATT3', isBase64, 100, 250),
-  key('sentry', 'sntrys_', isBase64, 60, 300),
-  key('sentry', 'sntryu_', isHex, 64),
-  ...many('supabase', 'sbp_', isHex, 40),
-  ...many('planetscale', 'pscale_tkn_ pscale_pw_ pscale_oauth_', isDotted, 32, 64),
-  key('heroku', 'HRKU-', isWord, 36, 64),
-  key('age', 'AGE-SECRET-KEY-1', isUpperOrDigit, 58),
-  key('facebook', 'EAAC', isAlphanumeric, 80, 250),
-  key('contentful', 'CFPAT-', isWord, 43),
-  key('dynatrace', 'dt0c01.', isDotted, 80, 100),
-  key('easypost', 'EZAK', isAlphanumeric, 54),
-  key('pulumi', 'pul-', isHex, 40),
-  key('prefect', 'pnu_', isAlphanumeric, 36),
-  key('readme', 'rdme_', isLowerOrDigit, 70),
-  key('shippo', 'shippo_live_', isHex, 40),
-  key('tavily', 'tvly-', isWord, 20, 60),
-  key('langsmith', 'lsv2_', isWord, 40, 60),
-  key('airtable', 'pat', isDotted, 79),
-  key('alibaba', 'LTAI', isAlphanumeric, 16, 24),
+  ...many('openai', 'sk-proj- sk-svcacct- sk-admin-', words, 20, 220),
+  key('anthropic', 'sk-ant-', words, 20, 220),
+  key('openrouter', 'sk-or-v1-', hexDigits, 64),
+  key('openai', 'sk-', alphanumerics, 32, 64),
+  ...many('aws', 'AKIA ASIA ABIA ACCA AROA AIDA AGPA ANPA ANVA AIPA APKA', uppersAndDigits, 16),
+  ...many('aws-bedrock', 'ABSK', base64, 100, 200),
+  ...many('github', 'ghp_ gho_ ghu_ ghs_ ghr_', alphanumerics, 36, 255),
+  key('github', 'github_pat_', words, 50, 255),
+  ...many('gitlab', 'glpat- gldt- glrt- glcbt- glptt- glft- glimt- glagent- gloas- glsoat-', dotted, 20, 80),
+  key('google', 'AIza', words, 35),
+  key('google', 'GOCSPX-', words, 28),
+  key('google', 'ya29.', dotted, 30, 300),
+  ...many('slack', 'xoxb- xoxa- xoxp- xoxr- xoxs- xoxe- xoxe.xoxp- xoxe.xoxb- xapp-', words, 10, 250),
+  ...many('stripe', 'sk_live_ sk_test_ rk_live_ rk_test_ pk_live_ pk_test_', alphanumerics, 10, 250),
+  key('stripe', 'whsec_', base64, 24, 64),
+  ...many('twilio', 'SK AC', hexDigits, 32),
+  key('sendgrid', 'SG.', dotted, 60, 80),
+  key('mailgun', 'key-', hexDigits, 32),
+  key('npm', 'npm_', alphanumerics, 36),
+  key('pypi', 'pypi-AgE', words, 50, 300),
+  key('rubygems', 'rubygems_', hexDigits, 48),
+  key('crates', 'cio', alphanumerics, 32),
+  key('huggingface', 'hf_', alphanumerics, 30, 40),
+  key('huggingface', 'api_org_', alphanumerics, 34),
+  key('replicate', 'r8_', alphanumerics, 37),
+  key('groq', 'gsk_', alphanumerics, 48, 60),
+  key('xai', 'xai-', alphanumerics, 70, 90),
+  key('perplexity', 'pplx-', alphanumerics, 40, 60),
+  key('cerebras', 'csk-', alphanumerics, 40, 60),
+  key('databricks', 'dapi', hexDigits, 32),
+  ...many('digitalocean', 'dop_v1_ doo_v1_ dor_v1_', hexDigits, 64),
+  ...many('shopify', 'shpat_ shpss_ shpca_ shppa_', hexDigits, 32),
+  ...many('square', 'sq0atp- sq0csp-', words, 22, 60),
+  key('square', 'EAAA', words, 60),
+  key('linear', 'lin_api_', alphanumerics, 40),
+  key('notion', 'secret_', alphanumerics, 43),
+  key('notion', 'ntn_', alphanumerics, 40, 60),
+  key('figma', 'figd_', words, 40),
+  key('postman', 'PMAK-', words, 59),
+  ...many('newrelic', 'NRAK- NRJS- NRII-', words, 19, 40),
+  ...many('grafana', 'glc_ glsa_', words, 32, 200),
+  ...many('vault', 'hvs. hvb. hvr.', words, 24, 300),
+  ...many('doppler', 'dp.pt. dp.st. dp.ct. dp.sa. dp.scim. dp.audit.', dotted, 40, 60),
+  ...many('docker', 'dckr_pat_ dckr_oat_', words, 20, 40),
+  key('atlassian', 'ATATT3', base64, 100, 250),
+  key('sentry', 'sntrys_', base64, 60, 300),
+  key('sentry', 'sntryu_', hexDigits, 64),
+  ...many('supabase', 'sbp_', hexDigits, 40),
+  ...many('planetscale', 'pscale_tkn_ pscale_pw_ pscale_oauth_', dotted, 32, 64),
+  key('heroku', 'HRKU-', words, 36, 64),
+  key('age', 'AGE-SECRET-KEY-1', uppersAndDigits, 58),
+  key('facebook', 'EAAC', alphanumerics, 80, 250),
+  key('contentful', 'CFPAT-', words, 43),
+  key('dynatrace', 'dt0c01.', dotted, 80, 100),
+  key('easypost', 'EZAK', alphanumerics, 54),
+  key('pulumi', 'pul-', hexDigits, 40),
+  key('prefect', 'pnu_', alphanumerics, 36),
+  key('readme', 'rdme_', lowersAndDigits, 70),
+  key('shippo', 'shippo_live_', hexDigits, 40),
+  key('tavily', 'tvly-', words, 20, 60),
+  key('langsmith', 'lsv2_', words, 40, 60),
+  key('airtable', 'pat', dotted, 79),
+  key('alibaba', 'LTAI', alphanumerics, 16, 24),
 ];
 
 /** No key is without so many base64 characters in a row. */
@@ -113,7 +133,7 @@ export function recogniseApiKeys(run: Run, report: ReportMatch): void {
         continue;
       }
     }
-    start = endOf(text, start, isAlphanumeric);
+    start = endOf(text, start, alphanumerics);
   }
 }
 
@@ -145,7 +165,7 @@ function recogniseAt(run: Run, start: number, stretches: Stretches, report: Repo
 class Stretches {
   readonly #text: string;
   /** The last one of each class. */
-  readonly #last = new Map<Class, { readonly start: number; readonly end: number }>();
+  readonly #last = new Map<CharacterClass, { readonly start: number; readonly end: number }>();
   /** End of the last stretch that looked like words, and where its last small letter is. */
   #wordsEnd = -1;
   #lastLower = -1;
@@ -154,11 +174,11 @@ class Stretches {
     this.#text = text;
   }
 
-  endOf(start: number, isIn: Class): number {
-    const last = this.#last.get(isIn);
+  endOf(start: number, within: CharacterClass): number {
+    const last = this.#last.get(within);
     if (last !== undefined && last.start <= start && start < last.end) return last.end;
-    const end = endOf(this.#text, start, isIn);
-    this.#last.set(isIn, { start, end });
+    const end = endOf(this.#text, start, within);
+    this.#last.set(within, { start, end });
     return end;
   }
 
@@ -185,11 +205,11 @@ class Stretches {
 /** End of a JSON web token (RFC 7519): base64url JSON header with `alg`, payload, signature (absent in an unsecured one). */
 function jwtEnd(text: string, start: number, stretches: Stretches): number {
   if (!text.startsWith('eyJ', start)) return 0;
-  const headerEnd = stretches.endOf(start, isWord);
+  const headerEnd = stretches.endOf(start, words);
   if (text[headerEnd] !== '.' || !decodeBase64Url(text.slice(start, headerEnd)).includes('"alg"')) return 0;
-  const payloadEnd = stretches.endOf(headerEnd + 1, isWord);
+  const payloadEnd = stretches.endOf(headerEnd + 1, words);
   if (payloadEnd - headerEnd < 3) return 0;
-  return text[payloadEnd] === '.' ? endOf(text, payloadEnd + 1, isDotted) : payloadEnd;
+  return text[payloadEnd] === '.' ? endOf(text, payloadEnd + 1, dotted) : payloadEnd;
 }
 
 function decodeBase64Url(text: string): string {
@@ -197,14 +217,14 @@ function decodeBase64Url(text: string): string {
 }
 
 function formedTokenEnd(text: string, start: number, stretches: Stretches): { end: number; vendor: string } | undefined {
-  const first = endOf(text, start, isDigit);
+  const first = endOf(text, start, digits);
   if (first - start >= 8 && first - start <= 10 && text.startsWith(':AA', first)) {
-    const end = endOf(text, first + 1, isWord);
+    const end = endOf(text, first + 1, words);
     if (end - first - 1 >= 34 && end - first - 1 <= 36) return { end, vendor: 'telegram' };
   }
   if ('MNO'.includes(text[start] ?? '-')) {
-    const idEnd = stretches.endOf(start, isWord);
-    const parts = idEnd - start < 23 || idEnd - start > 28 ? [] : text.slice(idEnd + 1, stretches.endOf(start, isDotted)).split('.');
+    const idEnd = stretches.endOf(start, words);
+    const parts = idEnd - start < 23 || idEnd - start > 28 ? [] : text.slice(idEnd + 1, stretches.endOf(start, dotted)).split('.');
     const [time = '', mac = ''] = parts;
     if (text[idEnd] === '.' && parts.length === 2 && time.length === 6 && mac.length >= 27 && mac.length <= 40) {
       return { end: idEnd + time.length + mac.length + 2, vendor: 'discord' };
@@ -213,7 +233,7 @@ function formedTokenEnd(text: string, start: number, stretches: Stretches): { en
   if (text[start] !== 'h' && text[start] !== 'd') return undefined;
   for (const [webhook, vendor] of webhooks) {
     if (!text.startsWith(webhook, start)) continue;
-    const end = endOf(text, start + webhook.length, (code) => isWord(code) || code === 47);
+    const end = endOf(text, start + webhook.length, paths);
     if (end - start - webhook.length >= 30) return { end, vendor };
   }
   return undefined;

@@ -8,10 +8,25 @@ export const isHex = (code: number): boolean => isDigit(code) || (code >= 65 && 
 /** base64url with both alphabets' extra characters. */
 export const isBase64 = (code: number): boolean => isAlphanumeric(code) || code === 43 || code === 47 || code === 45 || code === 95;
 
+/** A class of ASCII code units as a table: a loop over a text looks it up, where a predicate would be a call for each character. */
+export type CharacterClass = Uint8Array;
+
+export function classOf(isIn: (code: number) => boolean): CharacterClass {
+  return Uint8Array.from({ length: 128 }, (_, code) => (isIn(code) ? 1 : 0));
+}
+
+export const digits = classOf(isDigit);
+export const letters = classOf(isLetter);
+export const alphanumerics = classOf(isAlphanumeric);
+export const hexDigits = classOf(isHex);
+
 /** Offset of the first code unit from `start` on that is not in the class. */
-export function endOf(text: string, start: number, isIn: (code: number) => boolean): number {
+export function endOf(text: string, start: number, within: CharacterClass): number {
   let end = start;
-  while (end < text.length && isIn(text.charCodeAt(end))) end += 1;
+  for (; end < text.length; end += 1) {
+    const code = text.charCodeAt(end);
+    if (code >= 128 || within[code] !== 1) break;
+  }
   return end;
 }
 

@@ -1,4 +1,4 @@
-import { endOf, isAlphanumeric, isDigit, isLetter } from './characters.ts';
+import { digits, endOf, isAlphanumeric, isDigit, isLetter, letters } from './characters.ts';
 import { codeBefore, type ReportMatch, type Run } from './run.ts';
 
 export const birthContextDistance = 48;
@@ -52,12 +52,12 @@ function partsOf(text: string): Part[] {
   const parts: Part[] = [];
   for (let start = 0; start < text.length; start += 1) {
     if (isDigit(text.charCodeAt(start))) {
-      const digits = endOf(text, start, isDigit);
-      const end = /^(st|nd|rd|th)(?![a-z])/i.test(text.slice(digits, digits + 3)) ? digits + 2 : digits;
-      parts.push({ start, end, value: digits - start <= 4 ? Number(text.slice(start, digits)) : 0, isName: false });
+      const digitsEnd = endOf(text, start, digits);
+      const end = /^(st|nd|rd|th)(?![a-z])/i.test(text.slice(digitsEnd, digitsEnd + 3)) ? digitsEnd + 2 : digitsEnd;
+      parts.push({ start, end, value: digitsEnd - start <= 4 ? Number(text.slice(start, digitsEnd)) : 0, isName: false });
       start = end - 1;
     } else if (isLetter(text.charCodeAt(start))) {
-      const end = endOf(text, start, isLetter);
+      const end = endOf(text, start, letters);
       parts.push({ start, end, value: monthOf(text.slice(start, end)), isName: true });
       start = end - 1;
     }

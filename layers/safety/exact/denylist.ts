@@ -202,7 +202,8 @@ export class DenylistTracker {
 
   #read(reading: Reading, code: number, index: number, isLeet: boolean): void {
     const state = reading.step(code, index);
-    if (state !== 0) reading.automaton.visitMatches(state, (pattern) => this.#match(reading, pattern, index, isLeet));
+    if (!reading.automaton.hasMatch(state)) return;
+    reading.automaton.visitMatches(state, (pattern) => this.#match(reading, pattern, index, isLeet));
   }
 
   /** The text is over: whole words that waited for the next character end here. */
@@ -258,7 +259,7 @@ export class DenylistTracker {
       return;
     }
     const state = this.#spaced.step(leetClass(code), index);
-    if (state === 0) return;
+    if (!this.#list.spaced.hasMatch(state)) return;
     this.#list.spaced.visitMatches(state, (pattern) => {
       const letters = this.#list.entries[pattern]?.letters ?? [];
       if (!this.#isReadAs(this.#spaced, letters, false)) return;

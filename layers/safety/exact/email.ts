@@ -1,4 +1,4 @@
-import { endOf, isAlphanumeric, isLetter } from './characters.ts';
+import { classOf, endOf, isAlphanumeric, letters } from './characters.ts';
 import { codeBefore, type ReportMatch, type Run } from './run.ts';
 
 const at = 64;
@@ -10,7 +10,7 @@ const fileEndings = new Set(['png', 'jpg', 'jpeg', 'gif', 'svg', 'webp', 'js', '
 
 const localSigns = new Set([..."._%+-'!#$&*/=?^~"].map((sign) => sign.charCodeAt(0)));
 const isLocal = (code: number) => isAlphanumeric(code) || localSigns.has(code);
-const isDomain = (code: number) => isAlphanumeric(code) || code === 45 || code === dot;
+const domainCharacters = classOf((code) => isAlphanumeric(code) || code === 45 || code === dot);
 
 /** E-mail addresses (RFC 5322 dot-atoms with a domain name of at least two labels). */
 export function recogniseEmail(run: Run, report: ReportMatch): void {
@@ -32,12 +32,12 @@ export function recogniseEmail(run: Run, report: ReportMatch): void {
 
 /** End of a domain name that begins at `start`; 0 when there is none. */
 function domainEnd(text: string, start: number): number {
-  let end = endOf(text, start, isDomain);
+  let end = endOf(text, start, domainCharacters);
   while (end > start && !isAlphanumeric(text.charCodeAt(end - 1))) end -= 1;
   const name = text.slice(start, end);
   const lastDot = name.lastIndexOf('.');
   const topLevel = name.slice(lastDot + 1);
   if (lastDot < 1 || name.includes('..') || topLevel.length < 2 || name.length > 253) return 0;
-  if (endOf(topLevel, 0, isLetter) < topLevel.length && !topLevel.startsWith('xn--')) return 0;
+  if (endOf(topLevel, 0, letters) < topLevel.length && !topLevel.startsWith('xn--')) return 0;
   return fileEndings.has(topLevel.toLowerCase()) ? 0 : end;
 }

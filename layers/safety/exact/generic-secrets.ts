@@ -1,4 +1,4 @@
-import { endOf, isBase64, isDigit, isHex, isLetter, isLower, isUpper } from './characters.ts';
+import { classOf, endOf, isBase64, isDigit, isHex, isLetter, isLower, isUpper } from './characters.ts';
 import { codeBefore, type ReportMatch, type Run } from './run.ts';
 
 /** Between a name and its value: `": "`, ` = '`, ` is: `. */
@@ -8,6 +8,9 @@ const shortestSecret = 6;
 const shortestRandom = 20;
 const quotes = new Set(["'".charCodeAt(0), '"'.charCodeAt(0), 96]);
 const isValue = (code: number) => code > 32 && code < 127 && !quotes.has(code);
+const values = classOf(isValue);
+const tokens = classOf((code) => isBase64(code) || code === 61);
+const hexAndHyphens = classOf((code) => isHex(code) || code === 45);
 
 /** Values that a word before them calls secret ("api_key=", "password is"), and random strings that nothing else explains. */
 export function recogniseGenericSecrets(run: Run, report: ReportMatch): void {
@@ -16,7 +19,7 @@ export function recogniseGenericSecrets(run: Run, report: ReportMatch): void {
   const { text } = run;
   for (let start = 0; start < text.length; start += 1) {
     if (!isBase64(text.charCodeAt(start))) continue;
-    const end = endOf(text, start, (code) => isBase64(code) || code === 61);
+    const end = endOf(text, start, tokens);
     const word = text.slice(start, end);
     if (
       word.length >= shortestRandom &&
@@ -39,7 +42,7 @@ function recogniseNamedSecret(run: Run, report: ReportMatch): void {
     const opens = before === -1 || before === 32 || before === 10 || before === 58 || before === 61 || quotes.has(before);
     // Asked before the value is measured: only a few places lie near a name, and the work stays linear.
     if (!opens || !run.hasContext('secret', start, nameDistance)) continue;
-    let end = endOf(text, start, isValue);
+    let end = endOf(text, start, values);
     while (end > start && '.,;:!?)'.includes(text[end - 1] ?? '')) end -= 1;
     if (looksSecret(text.slice(start, end))) {
       report('secret', start, end, 'named');
@@ -61,7 +64,7 @@ function looksSecret(word: string): boolean {
  */
 function isRandom(word: string): boolean {
   const { digits, upper, lower } = count(word);
-  if (digits < 2 || upper < 2 || lower < 2 || endOf(word, 0, (code) => isHex(code) || code === 45) === word.length) return false;
+  if (digits < 2 || upper < 2 || lower < 2 || endOf(word, 0, hexAndHyphens) === word.length) return false;
   // Shaped like a wallet's address, but its check failed.
   if (/^[13][1-9A-HJ-NP-Za-km-z]{25,34}$/.test(word)) return false;
   const longestWord = word.split(/[^a-z]/).reduce((longest, part) => Math.max(longest, part.length), 0);

@@ -1,9 +1,8 @@
-import { endOf, isAlphanumeric, isDigit } from './characters.ts';
+import { alphanumerics, digits, endOf, isAlphanumeric, isDigit } from './characters.ts';
 import * as checksums from './checksums.ts';
 import { type ContextName, codeBefore, type ReportMatch, type Run } from './run.ts';
 
 const contextDistance = 48;
-const isIdCharacter = (code: number) => isAlphanumeric(code);
 const isJoint = (code: number) => code === 32 || code === 45 || code === 46 || code === 47;
 
 interface IdFormat {
@@ -56,27 +55,33 @@ interface Grouping {
   readonly next: Map<number, Grouping>;
   isWhole: boolean;
 }
-/** A group's length and whether it begins with a digit. */
+/** A group's length and whether it has digits only. */
 const groupKey = (length: number, isNumber: boolean) => length * 2 + (isNumber ? 1 : 0);
+const keyOf = (text: string, start: number, end: number) => groupKey(end - start, endOf(text, start, digits) === end);
 const groupings = createGroupings();
 
 function createGroupings(): Grouping {
   const root: Grouping = { next: new Map(), isWhole: false };
   for (const { shape, groups, standsAlone } of formats) {
     for (const sizes of standsAlone === true ? [...groups, [shape.length]] : groups) {
-      let node = root;
+      let nodes = [root];
       let start = 0;
       for (const size of sizes) {
-        const key = groupKey(size, shape[start] === '9');
-        const next: Grouping = node.next.get(key) ?? { next: new Map(), isWhole: false };
-        node.next.set(key, next);
-        node = next;
+        const group = shape.slice(start, start + size);
+        const keys = [...(/^[9X]*$/.test(group) ? [groupKey(size, true)] : []), ...(/^9*$/.test(group) ? [] : [groupKey(size, false)])];
+        nodes = nodes.flatMap((node) => keys.map((key) => nextOf(node, key)));
         start += size;
       }
-      node.isWhole = true;
+      for (const node of nodes) node.isWhole = true;
     }
   }
   return root;
+}
+
+function nextOf(node: Grouping, key: number): Grouping {
+  const next = node.next.get(key) ?? { next: new Map(), isWhole: false };
+  node.next.set(key, next);
+  return next;
 }
 
 /** Identity numbers of persons, see `formats`. */
@@ -86,9 +91,9 @@ export function recogniseNationalIds(run: Run, report: ReportMatch): void {
   const hasWord = formats.some((format) => run.mayHaveContext(format.rule, contextDistance));
   for (let start = 0; start + shortestId <= text.length; start += 1) {
     if (!isAlphanumeric(text.charCodeAt(start))) continue;
-    const groupEnd = endOf(text, start, isIdCharacter);
+    const groupEnd = endOf(text, start, alphanumerics);
     const before = codeBefore(run, start);
-    const mayBegin = hasWord || groupings.next.has(groupKey(groupEnd - start, isDigit(text.charCodeAt(start))));
+    const mayBegin = hasWord || groupings.next.has(keyOf(text, start, groupEnd));
     if (mayBegin && !isAlphanumeric(before) && before !== 46 && before !== 95) {
       const end = recogniseFrom(run, start, hasWord, report);
       if (end > 0) {
@@ -106,28 +111,28 @@ export function recogniseNationalIds(run: Run, report: ReportMatch): void {
  */
 function recogniseFrom(run: Run, start: number, hasWord: boolean, report: ReportMatch): number {
   const { text } = run;
-  let id = '';
-  const groups: number[] = [];
+  let length = 0;
+  let groupCount = 0;
+  let size = 0;
   let end = start;
   let grouping: Grouping | undefined = groupings;
-  while (id.length < 18) {
-    const groupEnd = endOf(text, end, isIdCharacter);
-    grouping = grouping?.next.get(groupKey(groupEnd - end, isDigit(text.charCodeAt(end))));
+  while (length < 18) {
+    const sizeBefore = size;
+    const groupEnd = endOf(text, end, alphanumerics);
+    grouping = grouping?.next.get(keyOf(text, end, groupEnd));
     if (groupEnd === end || (grouping === undefined && !hasWord)) return 0;
-    id += text.slice(end, groupEnd);
-    groups.push(groupEnd - end);
+    size = groupEnd - end;
+    length += size;
+    groupCount += 1;
     end = groupEnd;
     // No id has two groups of one character in a row, and none so many groups: rows of numbers end here.
-    if (groups.length > mostGroups || (groups.at(-1) === 1 && groups.at(-2) === 1)) return 0;
-    const found =
-      hasWord || grouping?.isWhole === true
-        ? formatsByLength.get(id.length)?.find((format) => isId(run, format, start, id, groups, hasWord))
-        : undefined;
+    if (groupCount > mostGroups || (size === 1 && sizeBefore === 1)) return 0;
     // "12-34-5678-9": the id must end where its groups end.
     const joint = text.charCodeAt(end);
-    const goesOn =
-      isJoint(joint) && isDigit(text.charCodeAt(end + 1)) && (joint !== 32 || text.charCodeAt(end - (groups.at(-1) ?? 0) - 1) === 32);
-    if (found !== undefined && !goesOn && text[end] !== '_') {
+    const goesOn = isJoint(joint) && isDigit(text.charCodeAt(end + 1)) && (joint !== 32 || text.charCodeAt(end - size - 1) === 32);
+    const mayEnd = (hasWord || grouping?.isWhole === true) && !goesOn && text[end] !== '_';
+    const found = mayEnd ? formatOf(run, start, end, length, hasWord) : undefined;
+    if (found !== undefined) {
       report('national_id', start, end, found.rule);
       return end;
     }
@@ -135,6 +140,15 @@ function recogniseFrom(run: Run, start: number, hasWord: boolean, report: Report
     end += 1;
   }
   return 0;
+}
+
+/** The format that the groups from `start` to `end` are an id of. */
+function formatOf(run: Run, start: number, end: number, length: number, hasWord: boolean): IdFormat | undefined {
+  const formats = formatsByLength.get(length);
+  if (formats === undefined) return undefined;
+  const groups = run.text.slice(start, end).split(/[^a-zA-Z0-9]/);
+  const [id, sizes] = [groups.join(''), groups.map((group) => group.length)];
+  return formats.find((format) => isId(run, format, start, id, sizes, hasWord));
 }
 
 function isId(run: Run, format: IdFormat, start: number, id: string, groups: readonly number[], hasWord: boolean): boolean {

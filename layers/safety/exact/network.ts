@@ -1,8 +1,11 @@
-import { endOf, isAlphanumeric, isDigit, isHex } from './characters.ts';
+import { classOf, endOf, hexDigits, isAlphanumeric, isDigit, isHex } from './characters.ts';
 import { codeBefore, type ReportMatch, type Run } from './run.ts';
 
 const dot = 46;
 const colon = 58;
+const addressCharacters = classOf((code) => isHex(code) || code === colon || code === dot || code === 45);
+/** RFC 3986 3.2: the authority ends at the first slash, question mark or number sign; passwords in the wild hold `@`. */
+const authorityCharacters = classOf((code) => code !== 47 && code !== 63 && code !== 35);
 /** Eight groups, the last two as dotted decimal. */
 const longestIpv6 = 45;
 const longestIpv4 = 15;
@@ -19,7 +22,7 @@ export function recogniseNetworkAddresses(run: Run, report: ReportMatch): void {
       index += 1;
       continue;
     }
-    const end = endOf(text, index, (unit) => isHex(unit) || unit === colon || unit === dot || unit === 45);
+    const end = endOf(text, index, addressCharacters);
     if (!isAlphanumeric(text.charCodeAt(end))) recognisePiece(run, index, end, report);
     index = Math.max(end, index + 1);
   }
@@ -67,7 +70,7 @@ function isIpv6(text: string): boolean {
       if (text.charCodeAt(index) !== colon) return false;
       index += 1;
     }
-    const end = endOf(text, index, isHex);
+    const end = endOf(text, index, hexDigits);
     // The address at the end stands for two groups.
     if (text.charCodeAt(end) === dot) return isIpv4(text.slice(index)) && (gap < 0 ? groups === 6 : groups < 6);
     if (end === index && end === text.length && gap + 2 === end && gap >= 0) break;
@@ -95,8 +98,7 @@ export function recogniseUrlCredentials(run: Run, report: ReportMatch): void {
   for (let mark = text.indexOf('://'); mark >= 0; mark = text.indexOf('://', mark + 3)) {
     const start = mark + 3;
     if (!isAlphanumeric(text.charCodeAt(mark - 1))) continue;
-    // RFC 3986 3.2: the authority ends at the first slash, question mark or number sign; passwords in the wild hold `@`.
-    const end = endOf(text, start, (code) => code !== 47 && code !== 63 && code !== 35);
+    const end = endOf(text, start, authorityCharacters);
     const authority = text.slice(start, end);
     const sign = authority.lastIndexOf('@');
     const separator = authority.indexOf(':');

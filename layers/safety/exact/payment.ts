@@ -1,4 +1,4 @@
-import { endOf, isAlphanumeric, isDigit, isLetter, isUpper } from './characters.ts';
+import { digits, endOf, isAlphanumeric, isDigit, isLetter, isUpper } from './characters.ts';
 import { passesLuhn, passesMod97 } from './checksums.ts';
 import { codeBefore, type ReportMatch, type Run } from './run.ts';
 
@@ -26,7 +26,7 @@ export function recogniseCards(run: Run, report: ReportMatch): void {
     if (!isDigit(text.charCodeAt(index))) continue;
     const before = codeBefore(run, index);
     const groupStart = index;
-    index = endOf(text, index, isDigit) - 1;
+    index = endOf(text, index, digits) - 1;
     if (isAlphanumeric(before) || before === 46 || before === 95 || !mayBeginCard(text, groupStart, index + 1)) continue;
     const card = findCard(text, groupStart);
     if (card === undefined) continue;
@@ -48,7 +48,7 @@ function findCard(text: string, start: number): { end: number; network: string }
   let separator = 0;
   let groups = 0;
   while (length <= 19) {
-    const groupEnd = endOf(text, end, isDigit);
+    const groupEnd = endOf(text, end, digits);
     // Cards are written 4-4-4-4, 4-6-5 or in one piece: smaller groups are rows of numbers.
     if (groupEnd - end < 3) return undefined;
     length += groupEnd - end;

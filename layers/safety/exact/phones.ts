@@ -1,5 +1,5 @@
 import { type CountryCode, parsePhoneNumberFromString } from 'libphonenumber-js/max';
-import { countDigits, endOf, isAlphanumeric, isDigit } from './characters.ts';
+import { classOf, countDigits, endOf, isAlphanumeric, isDigit } from './characters.ts';
 import { codeBefore, type Recogniser, type Run } from './run.ts';
 
 const contextDistance = 32;
@@ -11,6 +11,7 @@ const mostDigitsInRow = 40;
 
 const isPhoneCharacter = (code: number) =>
   isDigit(code) || code === 32 || code === 45 || code === 46 || code === 40 || code === 41 || code === 43 || code === 47;
+const phoneCharacters = classOf(isPhoneCharacter);
 
 /**
  * Phone numbers that libphonenumber calls valid: international ones anywhere, national ones of `countries` when they are written in groups
@@ -29,7 +30,7 @@ export function createPhoneRecogniser(countries: readonly string[]): Recogniser 
       if (code !== 43 && code !== 40 && !isDigit(code)) continue;
       const before = codeBefore(run, start);
       if (start >= rowEnd) {
-        rowEnd = endOf(text, start, isPhoneCharacter);
+        rowEnd = endOf(text, start, phoneCharacters);
         isTable = countDigits(text, start, rowEnd) > mostDigitsInRow;
       }
       if (isTable || rowEnd - start < fewestDigits) {

@@ -41,6 +41,7 @@ export class PrivateKeyTracker {
 
   /** The code at `index` has arrived. Tells whether it belongs to a key. */
   advance(index: number, code: number): boolean {
+    if (code !== hyphen && this.#hyphens === 0 && this.#state === 'text') return false;
     const closed = this.#closedAt;
     this.#read(index, code);
     return this.#isSwallowing || (this.#closedAt !== closed && this.#closedAt > index);

@@ -55,19 +55,18 @@ export class RunContext {
 
   /** Looks at the words from index `start` to `end` of the text. */
   note(text: FoldedText, start: number, end: number): void {
+    let wordStart = start;
+    let wasLower = false;
     for (let index = start; index < end; index += 1) {
-      const first = text.at(index);
-      if (!isAlphanumeric(first)) continue;
-      const wordStart = index;
-      index += 1;
+      const code = text.at(index);
       // A change from lower to upper case begins a new word: "clientSecret", "awsSecretAccessKey".
-      while (index < end && isAlphanumeric(text.at(index)) && !(isLower(text.at(index - 1)) && isUpper(text.at(index)))) index += 1;
-      const length = index - wordStart;
-      // None of the words begins with a digit.
-      if (length <= longestWord && isLetter(first) && ((firstLetters[length] ?? 0) & letterBit(first)) !== 0)
-        this.#noteWord(text.slice(wordStart, index).toLowerCase(), index);
-      index -= 1;
+      if (!isAlphanumeric(code) || (wasLower && isUpper(code))) {
+        this.#noteWord(text, wordStart, index);
+        wordStart = isAlphanumeric(code) ? index : index + 1;
+      }
+      wasLower = isLower(code);
     }
+    this.#noteWord(text, wordStart, end);
   }
 
   /** Whether the word ended at most `distance` characters before `index`. */
@@ -82,8 +81,12 @@ export class RunContext {
     return (this.#last[indexOf.get(name) ?? 0] ?? never) >= index;
   }
 
-  #noteWord(word: string, end: number): void {
-    for (const which of contextsOf.get(word) ?? []) {
+  #noteWord(text: FoldedText, start: number, end: number): void {
+    // None of the words begins with a digit.
+    const mayBe =
+      end - start <= longestWord && isLetter(text.at(start)) && ((firstLetters[end - start] ?? 0) & letterBit(text.at(start))) !== 0;
+    if (!mayBe) return;
+    for (const which of contextsOf.get(text.slice(start, end).toLowerCase()) ?? []) {
       this.#previous[which] = this.#last[which] ?? never;
       this.#last[which] = end;
     }

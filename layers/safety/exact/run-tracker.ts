@@ -197,10 +197,10 @@ export class RunTracker {
       answers: this.#answers,
     };
     if (this.#answers.size > mostAnswers) this.#answers.clear();
-    const taken: { start: number; end: number }[] = [];
+    const taken = new Uint8Array(text.length);
     const report: ReportMatch = (kind, from, to, rule) => {
-      if (taken.some((other) => from < other.end && other.start < to)) return;
-      taken.push({ start: from, end: to });
+      if (taken.subarray(from, to).includes(1)) return;
+      taken.fill(1, from, to);
       if (!isOver && from >= half) return;
       if (start + from < this.#decidedUntil) return;
       if (isOver || to < text.length) this.#listener.found(kind, rule, start + from, start + to);

@@ -1,9 +1,11 @@
 import { createHash } from 'node:crypto';
-import { endOf, isAlphanumeric, isHex } from './characters.ts';
+import { alphanumerics, classOf, endOf, hexDigits, isAlphanumeric } from './characters.ts';
 import { codeBefore, type ReportMatch, type Run } from './run.ts';
 
 const base58Alphabet = '123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz';
 const bech32Alphabet = 'qpzry9x8gf2tvdw0s3jn54khce6mua7l';
+/** A zero in base58. */
+const ones = classOf((code) => code === 49);
 /** Of bech32: a prefix of two characters, the separator, and a checksum of six. Base58check has 26. */
 const shortestAddress = 14;
 /** Version byte of a base58check address to its chain. */
@@ -23,7 +25,7 @@ export function recogniseWallets(run: Run, report: ReportMatch): void {
   if (run.traits.longestWord < shortestAddress) return;
   for (let start = 0; start < text.length; start += 1) {
     if (!isAlphanumeric(text.charCodeAt(start))) continue;
-    const end = endOf(text, start, isAlphanumeric);
+    const end = endOf(text, start, alphanumerics);
     const before = codeBefore(run, start);
     if (!isAlphanumeric(before) && (run.isOver || end < text.length)) {
       const chain = chainOf(text.slice(start, end));
@@ -34,7 +36,7 @@ export function recogniseWallets(run: Run, report: ReportMatch): void {
 }
 
 function chainOf(word: string): string | undefined {
-  if (word.length === 42 && word.startsWith('0x') && endOf(word, 2, isHex) === 42) return 'ethereum';
+  if (word.length === 42 && word.startsWith('0x') && endOf(word, 2, hexDigits) === 42) return 'ethereum';
   const lower = word.toLowerCase();
   if (word.length >= shortestAddress && word.length <= 90 && (lower === word || word.toUpperCase() === word)) {
     if ((lower.startsWith('bc1') || lower.startsWith('ltc1') || lower.startsWith('tb1')) && passesBech32(lower))
@@ -55,7 +57,7 @@ function decodeBase58(word: string): Uint8Array | undefined {
     if (digit < 0) return undefined;
     value = value * 58n + BigInt(digit);
   }
-  const zeros = endOf(word, 0, (code) => code === 49);
+  const zeros = endOf(word, 0, ones);
   const hex = value.toString(16);
   return Buffer.concat([Buffer.alloc(zeros), Buffer.from(hex.length % 2 === 0 ? hex : `0${hex}`, 'hex')]);
 }

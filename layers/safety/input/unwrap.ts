@@ -2,7 +2,7 @@
  * Encoded text inside a message: base64, hexadecimal, percent-encoding and rot13. What a model can read, a filter must read too. The work is
  * bounded: at most `mostPieces` pieces and `mostCharacters` decoded characters for each message, two layers deep.
  */
-import { endOf, isAlphanumeric, isBase64, isHex } from '../exact/characters.ts';
+import { classOf, endOf, hexDigits, isAlphanumeric, isBase64 } from '../exact/characters.ts';
 
 const mostPieces = 16;
 const mostCharacters = 16_384;
@@ -10,6 +10,8 @@ const deepest = 2;
 const shortestBase64 = 20;
 const shortestHex = 24;
 const shortestPercent = 6;
+const base64 = classOf(isBase64);
+const percentEncoded = classOf((code) => code === 37 || isAlphanumeric(code) || code === 43 || code === 45 || code === 46 || code === 95);
 /** Nobody reads it, but what is inside may be read. */
 const stillEncoded = /^[\w+/=%.\s-]+$/;
 /** Share of letters and spaces that tells text from decoded noise. */
@@ -40,19 +42,16 @@ function unwrap(text: string, depth: number, budget: { pieces: number; character
   for (let start = 0; start < text.length && budget.pieces > 0; start += 1) {
     const code = text.charCodeAt(start);
     if (code === 37) {
-      const end = endOf(
-        text,
-        start,
-        (unit) => unit === 37 || isAlphanumeric(unit) || unit === 43 || unit === 45 || unit === 46 || unit === 95,
-      );
+      const end = endOf(text, start, percentEncoded);
       if (end - start >= shortestPercent) add('percent', decodePercent(text.slice(start, end)));
       start = Math.max(end - 1, start);
       continue;
     }
     if (!isBase64(code)) continue;
-    const end = endOf(text, start, isBase64);
+    const end = endOf(text, start, base64);
     const word = text.slice(start, end);
-    if (word.length >= shortestHex && word.length % 2 === 0 && endOf(word, 0, isHex) === word.length) add('hex', decodeBytes(word, 'hex'));
+    if (word.length >= shortestHex && word.length % 2 === 0 && endOf(word, 0, hexDigits) === word.length)
+      add('hex', decodeBytes(word, 'hex'));
     else if (word.length >= shortestBase64) add('base64', decodeBytes(word, 'base64'));
     start = end - 1;
   }

@@ -70,7 +70,8 @@ export class ReleaseQueue {
   #insert(piece: Piece): void {
     let index = this.#pieces.length;
     while (index > this.#next && (this.#pieces[index - 1]?.start ?? 0) > piece.start) index -= 1;
-    this.#pieces.splice(index, 0, piece);
+    if (index === this.#pieces.length) this.#pieces.push(piece);
+    else this.#pieces.splice(index, 0, piece);
   }
 
   #take(until: number): string {
