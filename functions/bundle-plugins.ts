@@ -69,7 +69,7 @@ export const deadInLambda: Plugin = {
 const ONLY_OF_OTHER_CLIENTS =
   /\/submodules\/serde\/(date-utils|schema-serde-lib\/schema-date-utils|util-stream\/sdk-stream-mixin)\.js$|\/@smithy\/signature-v4\/dist-es\/SignatureV4\.js$/;
 
-/** What `functions/drivers/sagemaker-runtime-client.ts` takes out of its client anyway, by what stays of the modules. */
+/** Middleware, which `functions/drivers/sagemaker-runtime-client.ts` does not call, by what stays of the modules. */
 const TAKEN_OUT: readonly (readonly [path: RegExp, exports: string])[] = [
   [/\/middleware-retry\/retryMiddleware\.js$/, 'bindGetRetryPlugin = () => none, bindRetryMiddleware = () => none, retryMiddlewareOptions'],
   [/\/middleware-user-agent\/user-agent-middleware\.js$/, 'getUserAgentPlugin = none, userAgentMiddleware, getUserAgentMiddlewareOptions'],
@@ -78,6 +78,16 @@ const TAKEN_OUT: readonly (readonly [path: RegExp, exports: string])[] = [
     'createDefaultUserAgentProvider = () => async () => [], defaultUserAgent, crtAvailability',
   ],
   [/\/middleware-logger\/loggerMiddleware\.js$/, 'getLoggerPlugin = none, loggerMiddleware, loggerMiddlewareOptions'],
+  [/\/middleware-recursion-detection\/recursionDetectionMiddleware\.js$/, 'recursionDetectionMiddleware = none'],
+  [/\/middleware-http-auth-scheme\/httpAuthSchemeMiddleware\.js$/, 'httpAuthSchemeMiddleware = none'],
+  [/\/middleware-http-signing\/httpSigningMiddleware\.js$/, 'httpSigningMiddleware = none'],
+  [/\/middleware-endpoint\/endpointMiddleware\.js$/, 'bindEndpointMiddleware = () => none'],
+  [/\/middleware\/schemaSerializationMiddleware\.js$/, 'schemaSerializationMiddleware = none'],
+  [/\/middleware\/schemaDeserializationMiddleware\.js$/, 'schemaDeserializationMiddleware = none'],
+  [
+    /\/middleware-stack\/MiddlewareStack\.js$/,
+    'constructStack = () => ({ add() {}, addRelativeTo() {}, use(plugin) { plugin.applyToStack(this); } })',
+  ],
 ];
 
 /** For bundles that have no other client of the SDK: `hasOtherClients` tells. */

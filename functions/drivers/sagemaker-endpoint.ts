@@ -1,11 +1,8 @@
-import {
-  InvokeEndpointCommand,
-  type InvokeEndpointCommandInput,
-  InvokeEndpointWithResponseStreamCommand,
-  type InvokeEndpointWithResponseStreamCommandOutput,
-  type ResponseStream,
-  type SageMakerRuntimeClient,
-  type SageMakerRuntimeClientConfig,
+import type {
+  InvokeEndpointCommandInput,
+  InvokeEndpointWithResponseStreamCommandOutput,
+  ResponseStream,
+  SageMakerRuntimeClientConfig,
 } from '@aws-sdk/client-sagemaker-runtime';
 import { isConnectionLost } from '../../layers/network/is-connection-lost.ts';
 import { EndpointUnavailableError } from '../gateway/errors.ts';
@@ -15,7 +12,7 @@ import { AnswerReader } from './sagemaker-endpoint-answer.ts';
 import { awsFailure } from './sagemaker-endpoint-failure.ts';
 import { encodeEmbedding, encodeRequest, encodeScoring } from './sagemaker-endpoint-request.ts';
 import { readEmbeddings, readScores } from './sagemaker-endpoint-whole.ts';
-import { createRuntimeClient } from './sagemaker-runtime-client.ts';
+import { createRuntimeClient, type RuntimeClient } from './sagemaker-runtime-client.ts';
 
 export interface SageMakerEndpointOptions {
   /** Laid over the SDK's ordinary configuration (environment, profile, role), which is enough by itself. */
@@ -50,8 +47,8 @@ export function createSageMakerEndpoint(options: SageMakerEndpointOptions = {}):
       ...(region === undefined ? {} : { region }),
     });
   const client = createClient(undefined);
-  const elsewhere = new Map<string, SageMakerRuntimeClient>();
-  const clientIn = (region: string | undefined): SageMakerRuntimeClient => {
+  const elsewhere = new Map<string, RuntimeClient>();
+  const clientIn = (region: string | undefined): RuntimeClient => {
     if (region === undefined) return client;
     const known = elsewhere.get(region) ?? createClient(region);
     elsewhere.set(region, known);
@@ -62,8 +59,7 @@ export function createSageMakerEndpoint(options: SageMakerEndpointOptions = {}):
   async function invokeWhole(input: InvokeEndpointCommandInput, region: string | undefined, signal: AbortSignal): Promise<string> {
     signal.throwIfAborted();
     const stop = new AbortController();
-    const command = new InvokeEndpointCommand(input);
-    const send = () => clientIn(region).send(command, { abortSignal: AbortSignal.any([signal, stop.signal]) });
+    const send = () => clientIn(region).invoke(input, AbortSignal.any([signal, stop.signal]));
     try {
       const output = await within(firstBytesTimeoutMs, stop, onFreshConnection(send, signal));
       return new TextDecoder().decode(output.Body);
@@ -117,18 +113,18 @@ export function createSageMakerEndpoint(options: SageMakerEndpointOptions = {}):
       return readEmbeddings(await invokeWhole(encodeEmbedding(request), request.target.region, signal), request);
     },
     close() {
-      for (const each of [client, ...elsewhere.values()]) each.destroy();
+      for (const each of [client, ...elsewhere.values()]) each.close();
     },
   };
 }
 
 async function send(
-  client: SageMakerRuntimeClient,
+  client: RuntimeClient,
   request: EndpointRequest,
-  abortSignal: AbortSignal,
+  signal: AbortSignal,
 ): Promise<InvokeEndpointWithResponseStreamCommandOutput> {
   const input = encodeRequest(request);
-  return await onFreshConnection(() => client.send(new InvokeEndpointWithResponseStreamCommand(input), { abortSignal }), abortSignal);
+  return await onFreshConnection(() => client.invokeStreaming(input, signal), signal);
 }
 
 /** A function that was frozen, or an idle server, wakes up with dead connections: nothing was answered, so nothing is done twice. */

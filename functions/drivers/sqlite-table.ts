@@ -22,8 +22,12 @@ export function createSqliteTable(file: string, clock: Clock, options: { readonl
   const selectOne = database.prepare('SELECT attributes, expires_at FROM rows WHERE partition = ? AND sort = ?');
   const ascending = database.prepare(listStatement('ASC'));
   const descending = database.prepare(listStatement('DESC'));
-  const replace = database.prepare('REPLACE INTO rows (partition, sort, attributes, expires_at) VALUES (?, ?, ?, ?)');
+  // Not REPLACE, which deletes the row and makes another: where deleted bytes are overwritten, that takes three times as long.
+  const replace = database.prepare(`INSERT INTO rows (partition, sort, attributes, expires_at) VALUES (?, ?, ?, ?)
+    ON CONFLICT (partition, sort) DO UPDATE SET attributes = excluded.attributes, expires_at = excluded.expires_at`);
   const remove = database.prepare('DELETE FROM rows WHERE partition = ? AND sort = ?');
+  const begin = database.prepare('BEGIN IMMEDIATE');
+  const commit = database.prepare('COMMIT');
   const sweep = database.prepare('DELETE FROM rows WHERE expires_at <= ?');
   let sweepAt = clock.now() + SWEEP_EVERY_MS;
   let erasing: NodeJS.Timeout | undefined;
@@ -51,10 +55,10 @@ export function createSqliteTable(file: string, clock: Clock, options: { readonl
   /** Nobody else writes between the reading and the writing in here. */
   const transaction = <Result>(work: () => Result): Result =>
     guard(file, () => {
-      database.exec('BEGIN IMMEDIATE');
+      begin.run();
       try {
         const result = work();
-        database.exec('COMMIT');
+        commit.run();
         return result;
       } catch (error) {
         if (database.isTransaction) database.exec('ROLLBACK'); // a full disk has rolled back already
