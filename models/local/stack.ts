@@ -74,6 +74,7 @@ export async function describeStack(settings: LocalSettings, model: PreparedMode
         ],
         environment: { ...environment, ...processEnvironment(settings.environment) },
         readyUrl: `${container}/ping`,
+        yields: true, // a token that is there goes to its reader before the next is computed
       },
       {
         name: 'sagemaker-runtime',

@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { closeSync, openSync, readFileSync } from 'node:fs';
+import { constants, setPriority } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { SentenceError } from './sentence-error.ts';
@@ -14,6 +15,8 @@ export interface ChildSpec {
   readonly environment: Readonly<Record<string, string | undefined>>;
   /** Answers 2xx when the child can work. */
   readonly readyUrl: string;
+  /** Its work takes every core for a long while: others that have something to do for a moment go before. */
+  readonly yields?: boolean;
 }
 
 const FIRST_BACKOFF_MS = 500;
@@ -68,6 +71,7 @@ export class Supervisor {
       stdio: ['ignore', log, log, 'ipc'],
     });
     closeSync(log);
+    if (spec.yields === true && child.pid !== undefined) yieldToOthers(child.pid);
     this.#children.set(spec.name, child);
     return child;
   }
@@ -111,6 +115,15 @@ export class Supervisor {
   #lastWords(name: string): string {
     const lines = readFileSync(this.#logFile(name), 'utf8').trimEnd().split('\n');
     return (lines.at(-1) ?? '').slice(0, 500);
+  }
+}
+
+/** The threads that the process makes later inherit it. */
+function yieldToOthers(pid: number): void {
+  try {
+    setPriority(pid, constants.priority.PRIORITY_BELOW_NORMAL);
+  } catch {
+    // It has ended already, which its supervisor sees, or the system has no priorities.
   }
 }
 

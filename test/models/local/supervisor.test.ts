@@ -1,5 +1,5 @@
 import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { constants, getPriority, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { freePort } from '../../../models/local/free-port.ts';
@@ -61,6 +61,20 @@ describe('Supervisor', () => {
       /container did not start: The model folder is empty\./,
     );
     expect(said).toEqual([]);
+  });
+
+  it('lets a child yield to others, also after a restart', async () => {
+    const port = await freePort();
+    await supervisor.start({ ...child(port), yields: true });
+    const pid = async () => Number(await (await fetch(`http://127.0.0.1:${port}/`)).text());
+    const first = await pid();
+    expect(getPriority(first)).toBe(constants.priority.PRIORITY_BELOW_NORMAL);
+    const again = heard(/container is ready again/);
+    await fetch(`http://127.0.0.1:${port}/exit/7`);
+    await again;
+    const second = await pid();
+    expect(second).not.toBe(first);
+    expect(getPriority(second)).toBe(constants.priority.PRIORITY_BELOW_NORMAL);
   });
 
   it('stops its children and does not take that for a crash', async () => {
