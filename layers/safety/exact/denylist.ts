@@ -129,13 +129,13 @@ interface WaitingMatch {
 class Reading {
   readonly automaton: AhoCorasick;
   /** A ring. Characters that lead to no pattern are not in it: nothing that begins later reaches back over them. */
-  readonly #positions: Float64Array;
+  readonly #positions: number[];
   #next = 0;
   #state = 0;
 
   constructor(automaton: AhoCorasick, longest: number) {
     this.automaton = automaton;
-    this.#positions = new Float64Array(longest + 1);
+    this.#positions = new Array<number>(longest + 1).fill(0);
   }
 
   step(code: number, index: number): number {

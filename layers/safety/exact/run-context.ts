@@ -50,8 +50,8 @@ function letterBit(code: number): number {
 }
 
 export class RunContext {
-  readonly #last = new Float64Array(names.length).fill(never);
-  readonly #previous = new Float64Array(names.length).fill(never);
+  readonly #last = names.map(() => never);
+  readonly #previous = names.map(() => never);
 
   /** Looks at the words from index `start` to `end` of the text. */
   note(text: FoldedText, start: number, end: number): void {

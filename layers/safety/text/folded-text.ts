@@ -8,12 +8,12 @@ import { foldCodePoint } from './fold-code-point.ts';
 const firstCapacity = 256;
 
 export class FoldedText {
-  #codes = new Int32Array(firstCapacity);
+  #codes = new Int32Array(0);
   /** The codes as one UTF-16 unit each, and the same memory as bytes: strings are made of those ten times faster. */
-  #units = new Uint16Array(firstCapacity);
-  #bytes = Buffer.from(this.#units.buffer);
-  #rawStarts = new Uint32Array(firstCapacity);
-  #rawEnds = new Uint32Array(firstCapacity);
+  #units = new Uint16Array(0);
+  #bytes = Buffer.alloc(0);
+  #rawStarts = new Uint32Array(0);
+  #rawEnds = new Uint32Array(0);
   /** Codes that are kept. */
   #count = 0;
   /** Index of the first code that is still kept. */
@@ -55,7 +55,7 @@ export class FoldedText {
 
   /** Makes room for so many more code units at once, so that a long text is not copied as it grows. */
   reserve(units: number): void {
-    if (this.#count + units > this.#codes.length) this.#grow(Math.max(this.#codes.length * 2, this.#count + units));
+    if (this.#count + units > this.#codes.length) this.#grow(this.#count + units);
   }
 
   /** Adds one UTF-16 code unit. */
@@ -103,7 +103,7 @@ export class FoldedText {
 
   /** A code that stands for the raw units from `start` to the last one. */
   #add(code: number, start: number): void {
-    if (this.#count === this.#codes.length) this.#grow(this.#codes.length * 2);
+    if (this.#count === this.#codes.length) this.#grow(this.#count + 1);
     this.#codes[this.#count] = code;
     this.#units[this.#count] = code > 0xffff ? 0xfffd : code;
     this.#rawStarts[this.#count] = start;
@@ -111,7 +111,8 @@ export class FoldedText {
     this.#count += 1;
   }
 
-  #grow(capacity: number): void {
+  #grow(needed: number): void {
+    const capacity = Math.max(firstCapacity, this.#codes.length * 2, needed);
     const [codes, units] = [new Int32Array(capacity), new Uint16Array(capacity)];
     const [rawStarts, rawEnds] = [new Uint32Array(capacity), new Uint32Array(capacity)];
     codes.set(this.#codes);
