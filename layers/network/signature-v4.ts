@@ -37,8 +37,10 @@ export function createSignatureV4(): (request: SignedRequest, scope: SigningScop
     }
     return last.key;
   };
+  const canonicalPathOf = rememberingTheLast(canonicalPath); // an endpoint has one
   return function sign(request, scope) {
-    const text = ['AWS4-HMAC-SHA256', scope.date, scopeName(scope), sha256(canonicalRequest(request))].join('\n');
+    const canonical = sha256(canonicalRequest(request, canonicalPathOf(request.path)));
+    const text = `AWS4-HMAC-SHA256\n${scope.date}\n${scopeName(scope)}\n${canonical}`;
     return createHmac('sha256', keyOf(scope)).update(text).digest('hex');
   };
 }
@@ -53,10 +55,15 @@ export function sha256(data: string | Uint8Array): string {
   return hash('sha256', data, 'hex');
 }
 
-function canonicalRequest({ method, path, query, headers, payloadHash }: SignedRequest): string {
+function canonicalRequest({ method, query, headers, payloadHash }: SignedRequest, path: string): string {
   const names = Object.keys(headers).sort();
-  const lines = names.map((name) => `${name}:${(headers[name] ?? '').replace(/[ \t\r\n]+/g, ' ').replace(/^ | $/g, '')}\n`);
-  return `${method}\n${canonicalPath(path)}\n${canonicalQuery(query)}\n${lines.join('')}\n${names.join(';')}\n${payloadHash}`;
+  const lines = names.map((name) => `${name}:${canonicalValue(headers[name] ?? '')}\n`);
+  return `${method}\n${path}\n${canonicalQuery(query)}\n${lines.join('')}\n${names.join(';')}\n${payloadHash}`;
+}
+
+/** Most have no white space. */
+function canonicalValue(value: string): string {
+  return /[ \t\r\n]/.test(value) ? value.replace(/[ \t\r\n]+/g, ' ').replace(/^ | $/g, '') : value;
 }
 
 /** Without `.`, `..` and empty segments, and escaped once more than on the wire. */
@@ -91,4 +98,12 @@ function escapeText(text: string): string {
 
 function hmac(key: string | Buffer, data: string): Buffer {
   return createHmac('sha256', key).update(data).digest();
+}
+
+function rememberingTheLast(make: (text: string) => string): (text: string) => string {
+  let last: { readonly text: string; readonly made: string } | undefined;
+  return (text) => {
+    if (last?.text !== text) last = { text, made: make(text) };
+    return last.made;
+  };
 }

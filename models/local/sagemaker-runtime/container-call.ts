@@ -58,7 +58,12 @@ export async function callContainer(
 ): Promise<IncomingMessage> {
   const address = addressOf(container);
   const call = (options: RequestOptions) => {
-    const request = httpRequest({ ...address, headers: { ...headers, 'content-length': body.length }, signal, ...options });
+    const request = httpRequest({ ...address, headers: { ...headers, 'content-length': body.length }, ...options });
+    // By hand: for its `signal` Node watches over the whole request with a dozen listeners.
+    const stop = () => request.destroy(new Error('The call was stopped.', { cause: signal.reason }));
+    if (signal.aborted) stop();
+    signal.addEventListener('abort', stop, { once: true });
+    request.once('close', () => signal.removeEventListener('abort', stop));
     const answer = new Promise<IncomingMessage>((resolve, reject) => {
       request.once('response', resolve);
       request.on('error', reject);
