@@ -18,12 +18,11 @@ const monthNames = [
   'december',
 ];
 
-/** 1 to 12 for the name of a month or its first three letters, else 0. */
+const months = new Map(monthNames.flatMap((name, index) => [name, name.slice(0, 3), name.slice(0, 4)].map((form) => [form, index + 1])));
+
+/** 1 to 12 for the name of a month or its first three or four letters, else 0. */
 export function monthOf(word: string): number {
-  const lower = word.toLowerCase();
-  return lower.length < 3
-    ? 0
-    : monthNames.findIndex((name) => name === lower || (lower.length <= 4 && name.slice(0, lower.length) === lower)) + 1;
+  return months.get(word.toLowerCase()) ?? 0;
 }
 
 interface Part {

@@ -44,6 +44,9 @@ const comma = 44;
 const openParenthesis = 40;
 const plus = 43;
 
+/** Which characters of the run that is scanned belong to a match: one run is scanned at a time. */
+const taken = new Uint8Array(windowLength);
+
 type State = 'idle' | 'word' | 'gap' | 'swallowing';
 
 export class RunTracker {
@@ -197,7 +200,7 @@ export class RunTracker {
       answers: this.#answers,
     };
     if (this.#answers.size > mostAnswers) this.#answers.clear();
-    const taken = new Uint8Array(text.length);
+    taken.fill(0);
     const report: ReportMatch = (kind, from, to, rule) => {
       for (let place = from; place < to; place += 1) if (taken[place] === 1) return;
       taken.fill(1, from, to);
