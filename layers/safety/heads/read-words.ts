@@ -9,7 +9,7 @@ const fewestSpacedLetters = 3;
 const longestWord = 24;
 const [space, apostrophe] = [32, 39];
 /** Stands before, between and behind the words that are read. No word has it but the mark itself. */
-export const wordEdge = 95;
+const wordEdge = 95;
 /** Spaces before and behind the text, so that a code's neighbours always exist. */
 const margin = 2;
 
