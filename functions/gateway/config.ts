@@ -16,6 +16,7 @@ import {
   type ServedModel,
 } from '../../models/catalog.ts';
 import type { OidcSettings } from './client-tokens/oidc-users.ts';
+import { type Environment, EnvironmentReader } from './environment.ts';
 import { RUNNER_LEASE_MS } from './generation/runner.ts';
 import { withOtherRegions } from './routing/other-regions.ts';
 import type { RetryBudgetLimits } from './routing/retry-budget.ts';
@@ -95,59 +96,6 @@ export interface ServerConfig extends GatewayConfig {
   readonly drainSeconds: number;
 }
 
-/** Every name that this function reads: `infra` sets them from this list. The AWS SDK reads its own. */
-export const ENVIRONMENT = {
-  PENSTOCK_CATALOG: 'JSON file with a model catalog; default: the catalog in models/catalog.ts',
-  PENSTOCK_OTHER_REGIONS: 'AWS regions with the same endpoints, separated by commas: asked when those of the own region do not answer',
-  PENSTOCK_TOKENIZERS: 'folder with the compiled tokenizers; default: models/tokenizers',
-  PENSTOCK_ENCODINGS: 'folder with the encodings that `npm run tokenizer -- compile` makes; default: dist/tokenizers',
-  PENSTOCK_API_KEY: 'one API key; default on a loopback address: sk-local',
-  PENSTOCK_API_KEY_HASHES: 'SHA-256 hex digests of API keys, separated by commas',
-  PENSTOCK_ORIGIN_SECRET_SHA256: 'SHA-256 hex digest of the secret that the CDN sends',
-  PENSTOCK_API_KEY_ARN: 'secret in AWS Secrets Manager that holds one API key; read by the functions in Lambda only',
-  PENSTOCK_ORIGIN_SECRET_ARN: 'secret in AWS Secrets Manager that the CDN sends; read by the functions in Lambda only',
-  PENSTOCK_SAFETY_POLICY:
-    'JSON file with the default safety policy, read again when it changes, see docs/safety.md; default: everything passes',
-  PENSTOCK_GUARD_MODEL: 'id of a guard model in the catalog that safety policies may ask; default: none',
-  PENSTOCK_GUARD_FORMAT: 'how it is asked: llama-guard-3 or qwen3guard-gen; needed with PENSTOCK_GUARD_MODEL',
-  PENSTOCK_MINILM_MODEL: 'id of an embedding model in the catalog that is all-MiniLM-L6-v2, which safety policies may ask; default: none',
-  PENSTOCK_SAFETY_WEIGHTS: 'file with the weights of its classifier; default: models/safety/weights/linear-heads.bin',
-  MAX_BODY_BYTES: 'largest request body; default 4194304',
-  PENSTOCK_PUBLIC_ORIGIN:
-    'what clients see before the path (https://api.example), for proofs of possession; default: the host that the CDN was called by, or as the request says',
-  PENSTOCK_SIGNING_KEY_ARN: 'KMS key (ECC_NIST_P256, SIGN_VERIFY) that signs client secrets; default: keys in the table',
-  PENSTOCK_SWITCHES_PARAMETER:
-    'parameter of AWS Systems Manager with what is switched without a deployment, see docs/operations.md; default: nothing is',
-  PENSTOCK_SWITCHES: 'JSON file with the same; read by the server only',
-  OIDC_ISSUER: 'issuer (https://...) of an identity provider, such as a Cognito user pool, whose users may call',
-  OIDC_AUDIENCE: 'audience, or client id, that their tokens must have',
-  OIDC_KEY_ID: 'id of the API key whose rights and limits they share',
-  OIDC_JWKS_URI: 'where the keys of the provider are; default: .well-known/jwks.json below the issuer',
-  PENSTOCK_TABLE: 'DynamoDB table for keys, limits, usage and answers; default: the SQLite file, in Lambda the memory of the process',
-  PENSTOCK_DATA: 'folder of the SQLite file, or `memory` for none; default: penstock below the folder for state of the user',
-  PENSTOCK_JOBS_QUEUE: 'URL of the SQS queue whose function makes background responses; read by the functions in Lambda only',
-  PENSTOCK_OFFLINE_BUCKET:
-    'S3 bucket in which asynchronous endpoints find requests and leave answers; read by the function of the queue only; default: none are asked',
-  MAX_WAITING: 'requests that may wait for a model that starts, 0 to refuse them at once; default 100',
-  MAX_RETRIES: 'failed endpoint calls in a row that are tried again, before and after the first token; default 3',
-  RETRY_PERCENT: 'most retries for each hundred requests of a model (10 a second are free on top), 0 to tell every failure; default 20',
-  HEDGE_AFTER_MS: 'after so long without a first token another target of the model is asked too, 0 for never; default 0',
-  MAX_WAIT_SECONDS: 'how long each of them waits; default 300',
-  KEEP_ANSWERS:
-    'which answers can be read again: always, asked (a lease or an Idempotency-Key) or never, which keeps no text at all; default always, in Lambda asked',
-  RETENTION_SECONDS: 'how long they are kept; default 86400',
-  CACHE_SECONDS: 'how long the answer to a request with temperature 0 or a seed is given again to the same key, 0 for never; default 0',
-  LOG_BATCH_MS: 'how often a running answer is written down; default 50, in Lambda 250',
-  KEEP_ALIVE_SECONDS: 'pause after which a silent stream gets a comment; default 5',
-  HOST: 'address of the server; default 127.0.0.1',
-  PORT: 'port of the server; default 8080',
-  DRAIN_SECONDS: 'how long running streams may go on after SIGTERM or Ctrl-C; default 30',
-  AWS_LAMBDA_HTTP_ENDPOINT: 'address and port of the web function, HOST:PORT; set by Lambda',
-  DEADLINE_SECONDS: 'when the web function ends an answer, which must be before its timeout; default 530',
-} as const;
-
-type Environment = Readonly<Record<string, string | undefined>>;
-
 const DEVELOPMENT_KEY = 'sk-local';
 const MIB = 1024 * 1024;
 
@@ -156,7 +104,7 @@ const MIB = 1024 * 1024;
  * @throws one error that lists every problem.
  */
 export function loadConfig(env: Environment = process.env): GatewayConfig {
-  const read = new Reader(env);
+  const read = new EnvironmentReader(env);
   const config = { ...readGateway(read, LAMBDA_DEFAULTS), apiKeyHashes: readKeyHashes(read) };
   if (config.apiKeyHashes.length === 0)
     read.problem('PENSTOCK_API_KEY_HASHES (or PENSTOCK_API_KEY) must be set: without it nobody could call');
@@ -188,7 +136,7 @@ export interface JobsConfig extends GatewayConfig {
 
 /** Reads what the function of the queue needs: it answers nobody, so it knows no keys. */
 export function loadJobsConfig(env: Environment = process.env): JobsConfig {
-  const read = new Reader(env);
+  const read = new EnvironmentReader(env);
   const config = { ...readGateway(read, LAMBDA_DEFAULTS), apiKeyHashes: [], offlineBucket: env['PENSTOCK_OFFLINE_BUCKET'] || undefined };
   if (config.store.kind !== 'dynamodb') read.problem('PENSTOCK_TABLE must be set: jobs are read from it');
   return read.finish(config);
@@ -207,7 +155,7 @@ export async function loadWebFunctionConfig(
   getSecret: (arn: string) => Promise<string>,
   env: Environment = process.env,
 ): Promise<WebFunctionConfig> {
-  const read = new Reader(env);
+  const read = new EnvironmentReader(env);
   const [, host = '', port = ''] = /^(.+):(\d{1,5})$/.exec(env['AWS_LAMBDA_HTTP_ENDPOINT'] ?? '') ?? [];
   if (host === '') read.problem('AWS_LAMBDA_HTTP_ENDPOINT must be HOST:PORT, as Lambda sets it');
   return read.finish({
@@ -221,7 +169,7 @@ export async function loadWebFunctionConfig(
 
 /** Reads what the server entry needs. A default key exists only where nobody but this machine can call. */
 export function loadServerConfig(env: Environment = process.env): ServerConfig {
-  const read = new Reader(env);
+  const read = new EnvironmentReader(env);
   const host = env['HOST'] ?? '127.0.0.1';
   const hashes = readKeyHashes(read);
   const developmentKey = hashes.length === 0 && isLoopback(host) ? DEVELOPMENT_KEY : undefined;
@@ -254,7 +202,7 @@ interface Defaults {
 
 const LAMBDA_DEFAULTS: Defaults = { keep: 'asked', batchMs: 250, seesDisconnects: false, recovers: false, store: { kind: 'memory' } };
 
-function readOidc(read: Reader): OidcSettings | undefined {
+function readOidc(read: EnvironmentReader): OidcSettings | undefined {
   const issuer = read.env['OIDC_ISSUER'];
   if (!issuer) return undefined;
   const { OIDC_AUDIENCE: audience, OIDC_KEY_ID: keyId } = read.env;
@@ -264,23 +212,23 @@ function readOidc(read: Reader): OidcSettings | undefined {
   return { issuer, jwksUri, audience: audience ?? '', keyId: keyId ?? '' };
 }
 
-function readSwitches({ env }: Reader): GatewayConfig['switches'] {
+function readSwitches({ env }: EnvironmentReader): GatewayConfig['switches'] {
   const { PENSTOCK_SWITCHES_PARAMETER: parameter, PENSTOCK_SWITCHES: file } = env;
   if (parameter) return { kind: 'parameter', name: parameter };
   return file ? { kind: 'file', name: file } : undefined;
 }
 
-function readCacheSeconds(read: Reader, keep: GatewayConfig['tokenLog']['keep']): number {
+function readCacheSeconds(read: EnvironmentReader, keep: GatewayConfig['tokenLog']['keep']): number {
   const seconds = read.integer('CACHE_SECONDS', 0, 0, 30 * 86_400);
   if (seconds > 0 && keep === 'never') read.problem('CACHE_SECONDS must be 0 where KEEP_ANSWERS is never: such answers are kept');
   return seconds;
 }
 
-function stateFolder(read: Reader): string {
+function stateFolder(read: EnvironmentReader): string {
   return read.env['PENSTOCK_DATA'] ?? join(read.env['XDG_STATE_HOME'] || join(homedir(), '.local', 'state'), 'penstock');
 }
 
-function readGateway(read: Reader, defaults: Defaults): Omit<GatewayConfig, 'apiKeyHashes'> {
+function readGateway(read: EnvironmentReader, defaults: Defaults): Omit<GatewayConfig, 'apiKeyHashes'> {
   const tableName = read.env['PENSTOCK_TABLE'];
   const keep = read.choice('KEEP_ANSWERS', defaults.keep, ['always', 'asked', 'never']);
   return {
@@ -324,7 +272,7 @@ function readGateway(read: Reader, defaults: Defaults): Omit<GatewayConfig, 'api
 }
 
 /** Looked at once here, so that a start tells what is wrong with it. */
-function readSafetyPolicy(read: Reader): string | undefined {
+function readSafetyPolicy(read: EnvironmentReader): string | undefined {
   const path = read.env['PENSTOCK_SAFETY_POLICY'];
   if (path === undefined || path === '') return undefined;
   try {
@@ -335,11 +283,11 @@ function readSafetyPolicy(read: Reader): string | undefined {
   return path;
 }
 
-function safetyWeightsFile(read: Reader): string {
+function safetyWeightsFile(read: EnvironmentReader): string {
   return read.env['PENSTOCK_SAFETY_WEIGHTS'] ?? new URL('../../models/safety/weights/linear-heads.bin', import.meta.url).pathname;
 }
 
-function readGuard(read: Reader): GatewayConfig['guard'] {
+function readGuard(read: EnvironmentReader): GatewayConfig['guard'] {
   const { PENSTOCK_GUARD_MODEL: modelId, PENSTOCK_GUARD_FORMAT: name = '' } = read.env;
   if (!modelId) return undefined;
   const format = guardFormats.get(name);
@@ -347,7 +295,7 @@ function readGuard(read: Reader): GatewayConfig['guard'] {
   return format && { modelId, format };
 }
 
-function readMinilm(read: Reader): GatewayConfig['minilm'] {
+function readMinilm(read: EnvironmentReader): GatewayConfig['minilm'] {
   const modelId = read.env['PENSTOCK_MINILM_MODEL'];
   if (!modelId) return undefined;
   const path = join(dirname(safetyWeightsFile(read)), 'minilm-heads.jsonl');
@@ -359,7 +307,7 @@ function readMinilm(read: Reader): GatewayConfig['minilm'] {
   }
 }
 
-function readCatalog(read: Reader): Pick<GatewayConfig, 'catalog' | 'embeddingModels' | 'answerPipelines'> {
+function readCatalog(read: EnvironmentReader): Pick<GatewayConfig, 'catalog' | 'embeddingModels' | 'answerPipelines'> {
   const path = read.env['PENSTOCK_CATALOG'];
   const regions = read.regions('PENSTOCK_OTHER_REGIONS');
   if (path === undefined) return { catalog: withOtherRegions(catalog, regions), embeddingModels, answerPipelines };
@@ -376,69 +324,13 @@ function readCatalog(read: Reader): Pick<GatewayConfig, 'catalog' | 'embeddingMo
   }
 }
 
-function readKeyHashes(read: Reader): readonly string[] {
+function readKeyHashes(read: EnvironmentReader): readonly string[] {
   const key = read.env['PENSTOCK_API_KEY'];
   if (key !== undefined && !/^[\x21-\x7e]{8,256}$/.test(key)) {
     read.problem('PENSTOCK_API_KEY must be 8 to 256 visible ASCII characters');
     return [];
   }
   return [...(key === undefined ? [] : [sha256(key)]), ...read.digests('PENSTOCK_API_KEY_HASHES')];
-}
-
-/** Collects problems, so that one start tells them all. */
-class Reader {
-  readonly #problems: string[] = [];
-  readonly env: Environment;
-  constructor(env: Environment) {
-    this.env = env;
-  }
-  problem(text: string): void {
-    this.#problems.push(text);
-  }
-  integer(name: keyof typeof ENVIRONMENT, fallback: number, least: number, most: number): number {
-    const text = this.env[name];
-    if (text === undefined || text === '') return fallback;
-    const value = Number(text);
-    if (Number.isSafeInteger(value) && value >= least && value <= most) return value;
-    this.problem(`${name} must be a whole number from ${least} to ${most}`);
-    return fallback;
-  }
-  origin(name: keyof typeof ENVIRONMENT): string | undefined {
-    const text = this.env[name];
-    if (text === undefined || text === '') return undefined;
-    if (URL.canParse(text) && new URL(text).origin === text) return text;
-    this.problem(`${name} must be an origin such as https://api.example`);
-    return undefined;
-  }
-  choice<Choice extends string>(name: keyof typeof ENVIRONMENT, fallback: Choice, choices: readonly Choice[]): Choice {
-    const text = this.env[name];
-    if (text === undefined || text === '') return fallback;
-    const choice = choices.find((one) => one === text);
-    if (choice === undefined) this.problem(`${name} must be one of ${choices.join(', ')}`);
-    return choice ?? fallback;
-  }
-  digests(name: keyof typeof ENVIRONMENT): readonly string[] {
-    const texts = (this.env[name] ?? '')
-      .split(',')
-      .map((text) => text.trim().toLowerCase())
-      .filter((text) => text !== '');
-    if (texts.every((text) => /^[0-9a-f]{64}$/.test(text))) return texts;
-    this.problem(`${name} must hold SHA-256 digests of 64 hexadecimal digits`);
-    return [];
-  }
-  regions(name: keyof typeof ENVIRONMENT): readonly string[] {
-    const texts = (this.env[name] ?? '')
-      .split(',')
-      .map((text) => text.trim())
-      .filter((text) => text !== '');
-    if (texts.every((text) => /^[a-z]{2}(-[a-z]+)+-\d$/.test(text))) return texts;
-    this.problem(`${name} must hold regions such as eu-west-1, separated by commas`);
-    return [];
-  }
-  finish<Config extends object>(config: Config): Readonly<Config> {
-    if (this.#problems.length > 0) throw new Error(`Bad configuration:\n- ${this.#problems.join('\n- ')}`);
-    return Object.freeze(config);
-  }
 }
 
 function sha256(text: string): string {

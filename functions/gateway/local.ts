@@ -16,7 +16,8 @@ import { createSageMakerControlPlane } from '../drivers/sagemaker-control-plane.
 import { createSageMakerEndpoint } from '../drivers/sagemaker-endpoint.ts';
 import { createSqliteTable } from '../drivers/sqlite-table.ts';
 import { createSsmSetting } from '../drivers/ssm-setting.ts';
-import { ENVIRONMENT, type GatewayConfig, loadServerConfig } from './config.ts';
+import { type GatewayConfig, loadServerConfig } from './config.ts';
+import { ENVIRONMENT } from './environment.ts';
 import { runServer } from './run-server.ts';
 import { loadServedModels } from './served-models.ts';
 import type { Table } from './services/table.ts';

@@ -1,6 +1,6 @@
 import { Match, type Template } from 'aws-cdk-lib/assertions';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { ENVIRONMENT } from '../../functions/gateway/config.ts';
+import { ENVIRONMENT } from '../../functions/gateway/environment.ts';
 import { QUEUE_GRACE_MS } from '../../functions/gateway/generation/hand-over.ts';
 import { catalog, type ServedModel } from '../../models/catalog.ts';
 import { statementsOf, synthesise } from '../support/synthesise-stacks.ts';

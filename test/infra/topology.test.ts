@@ -2,7 +2,7 @@ import type { App } from 'aws-cdk-lib';
 import { Match, type Template } from 'aws-cdk-lib/assertions';
 import { Bucket, CfnBucket } from 'aws-cdk-lib/aws-s3';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { ENVIRONMENT } from '../../functions/gateway/config.ts';
+import { ENVIRONMENT } from '../../functions/gateway/environment.ts';
 import { PUBLIC_HOST_HEADER } from '../../functions/gateway/middleware/public-origin.ts';
 import { ORIGIN_SECRET_HEADER } from '../../functions/gateway/middleware/verify-origin.ts';
 import { projectPath } from '../../infra/project-path.ts';

@@ -3,9 +3,8 @@
  * happens when the client leaves. A plain client that leaves takes the endpoint's work with it. One that asked for a lease
  * (`x-penstock-lease: SECONDS`) may come back within it; one that sent an `Idempotency-Key` finds its answer under that key.
  */
-import { createHash } from 'node:crypto';
 import { setImmediate } from 'node:timers/promises';
-import { HandOverError, InvalidRequestError, TakenOverError } from '../errors.ts';
+import { HandOverError, TakenOverError } from '../errors.ts';
 import type { EndUserTrace } from '../generation/end-users.ts';
 import type { Generation } from '../generation/generation.ts';
 import { handOver } from '../generation/hand-over.ts';
@@ -20,15 +19,12 @@ import type { GenerationEvent, GenerationRequest } from '../pipeline/generation-
 import type { RunningGeneration } from '../pipeline/run-generation.ts';
 import { runRequest } from '../pipeline/run-request.ts';
 import type { WriterKind } from './answer-writer.ts';
+import { readIdempotencyKey, readLease, readSession, wantsStatusEvents } from './delivery-headers.ts';
 import { COMMENT, eventStreamResponse, frameEvents } from './event-stream.ts';
 import { encodeKeptPlan } from './kept-plan.ts';
 import { followAnswer, replayAnswer } from './replay-answer.ts';
 import { GENERATION_HEADER, type RouteContext } from './route-context.ts';
 
-const LEASE_HEADER = 'x-penstock-lease';
-const SESSION_HEADER = 'x-penstock-session';
-const STATUS_HEADER = 'x-penstock-status';
-const IDEMPOTENCY_HEADER = 'idempotency-key';
 const IDEMPOTENCY_SECONDS = 24 * 3600;
 
 export interface AnswerForm<State> {
@@ -196,7 +192,7 @@ async function startAnswer<State>(
         afterMs: leaseMs === undefined ? room.config.keepAliveMs : Math.min(room.config.keepAliveMs, leaseMs / 3),
         frame: () => {
           if (room.config.seesDisconnects) void room.logs.acknowledge(generationId);
-          return c.req.header(STATUS_HEADER) === 'events' ? encodeStatus(generation) : COMMENT;
+          return wantsStatusEvents(c) ? encodeStatus(generation) : COMMENT;
         },
       };
       if (!isDetached) return eventStreamResponse(recorded, { onLeave: () => gone.abort(), keepAlive, headers });
@@ -276,33 +272,4 @@ function encodeStatus(generation: Generation): string {
 /** The same request has the same answer, as far as the model keeps its word. */
 function isDeterministic({ sampling }: GenerationRequest): boolean {
   return sampling.temperature === 0 || sampling.seed !== undefined;
-}
-
-function readIdempotencyKey(c: RouteContext): string | undefined {
-  const key = c.req.header(IDEMPOTENCY_HEADER);
-  if (key === undefined || /^[\x21-\x7e]{1,255}$/.test(key)) return key;
-  throw new InvalidRequestError('The header Idempotency-Key must be 1 to 255 visible ASCII characters.');
-}
-
-function readLease(c: RouteContext): number | undefined {
-  const text = c.req.header(LEASE_HEADER);
-  if (text === undefined) return undefined;
-  const seconds = Number(text);
-  if (Number.isFinite(seconds) && seconds >= 1 && seconds <= 600) return seconds * 1000;
-  throw new InvalidRequestError(`The header ${LEASE_HEADER} must be 1 to 600 seconds.`);
-}
-
-/** As a digest: what the caller calls it goes to no endpoint, and two callers' sessions of one name are two. */
-function readSession(c: RouteContext, named: string | undefined): { readonly sessionId?: string } {
-  const header = c.req.header(SESSION_HEADER);
-  if (header !== undefined && !/^[\x21-\x7e]{1,256}$/.test(header))
-    throw new InvalidRequestError(`The header ${SESSION_HEADER} must be 1 to 256 visible ASCII characters.`);
-  const session = header ?? named;
-  if (session === undefined || session === '') return {};
-  return {
-    sessionId: createHash('sha256')
-      .update(JSON.stringify([c.get('caller').ownerId, session]))
-      .digest('hex')
-      .slice(0, 32),
-  };
 }
