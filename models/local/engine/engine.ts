@@ -5,7 +5,8 @@ import { type Adapter, loadAdapter } from './adapter.ts';
 import type { Decoder } from './decoder.ts';
 import type { EngineEvent, EngineRequest, RunningRequest } from './engine-request.ts';
 import type { Grammars } from './grammar.ts';
-import { bucketFor, completeWindows, type KvPool } from './kv-pool.ts';
+import { positionsOfCall } from './group-sequences.ts';
+import { type Batch, KvCaches } from './kv-caches.ts';
 import { pickToken } from './pick-token.ts';
 import { Scheduler, type SchedulerLimits, type Step } from './scheduler.ts';
 import { SharedPrefixes } from './shared-prefixes.ts';
@@ -42,12 +43,12 @@ export class Engine {
   readonly #grammars: Grammars;
   readonly #config: ModelConfig;
   readonly #adapters = new Map<string, Adapter>();
-  readonly #pool: KvPool;
+  readonly #caches: KvCaches;
   readonly #scheduler: Scheduler;
   readonly #emit: (event: EngineEvent) => void;
   readonly #onIdle: () => void;
   readonly #requests = new Map<string, RunningRequest>();
-  /** Leave the scheduler between steps only: a step that is being computed has its slots fixed. */
+  /** Leave the scheduler between steps only: a step that is being computed has its caches fixed. */
   readonly #leaving: RunningRequest[] = [];
   readonly #prefixes: SharedPrefixes;
   readonly #stopwatch = new StepStopwatch();
@@ -57,9 +58,9 @@ export class Engine {
     this.#config = config;
     this.#decoder = decoder;
     this.#grammars = grammars;
-    this.#pool = decoder.createPool(limits.slots + 1); // one more is the scheduler's scratch slot
+    this.#caches = new KvCaches(() => decoder.createPool(limits.slots), positionsOfCall(config));
     this.#scheduler = new Scheduler(limits);
-    this.#prefixes = new SharedPrefixes(this.#pool, limits.prefixCacheBytes);
+    this.#prefixes = new SharedPrefixes(this.#caches, limits.prefixCacheBytes);
     this.#emit = emit;
     this.#onIdle = onIdle;
   }
@@ -134,60 +135,58 @@ export class Engine {
 
   #nextStep(): Step | undefined {
     for (const entry of this.#leaving.splice(0)) {
-      const slot = this.#scheduler.slots.findIndex(({ id }) => id === entry.request.id);
-      this.#prefixes.keep(entry, slot, this.#scheduler.slots[slot]?.computed ?? 0);
+      this.#prefixes.keep(entry);
       this.#scheduler.remove(entry.request.id);
-      this.#carryOutMoves();
+      this.#caches.close(entry.request.id);
     }
-    return this.#scheduler.next();
+    const step = this.#scheduler.next();
+    for (const id of this.#scheduler.takePutBack()) this.#caches.close(id);
+    return step;
   }
 
   async #compute(step: Step): Promise<void> {
     this.#stopwatch.begin(step.type, step.type === 'prefill' ? step.count : step.ids.length);
-    this.#carryOutMoves();
-    if (step.type === 'prefill' && step.from === 0 && this.#restorePrefix(step.id, step.slot)) return;
-    const ids = step.type === 'prefill' ? [step.id] : step.ids;
-    const running = ids.map((id) => this.#find(id));
-    const firstSlot = step.type === 'prefill' ? step.slot : 0;
-    const lengths = this.#scheduler.slots.map(({ computed }) => computed);
+    if (step.type === 'prefill' && step.from === 0 && this.#openCaches(step.id)) return;
+    const batches = step.type === 'prefill' ? [this.#caches.promptBatch(step.id)] : this.#caches.decodeBatches(step.ids);
+    // Found before anything is computed: callers may leave meanwhile.
+    const parts = batches.map((batch) => ({ batch, running: batch.ids.map((id) => this.#find(id)) }));
+    for (const { batch, running } of parts) {
+      await this.#computeBatch(step.type === 'prefill' ? step : { type: 'decode', ids: batch.ids }, batch, running);
+    }
+  }
+
+  async #computeBatch(step: Step, batch: Batch, running: readonly RunningRequest[]): Promise<void> {
     const newTokens = step.type === 'prefill' ? step.count : 1;
-    this.#makeRoom(lengths, 0);
-    const sequences = running.map(({ tokenIds }, i) => {
-      const cached = lengths[firstSlot + i] ?? 0;
+    const sequences = running.map(({ request, tokenIds }) => {
+      const cached = this.#caches.length(request.id);
       return { tokenIds: tokenIds.slice(cached, cached + newTokens), cached };
     });
     for (const entry of running) this.#markStarted(entry, 0);
     const rows = wantedRows(step, running);
     this.#stopwatch.lap('caches');
+    const { pool, firstSlot } = batch;
     const output = await this.#decoder
-      .run({ pool: this.#pool, firstSlot, sequences, rows, adapters: running.map(({ adapter }) => adapter) })
+      .run({ pool, firstSlot, sequences, rows, adapters: running.map(({ adapter }) => adapter) })
       .catch(() => undefined);
     this.#stopwatch.lap('graph');
     if (output === undefined) {
-      for (const id of ids) this.#end({ type: 'failed', id, reason: 'step-failed' });
+      for (const id of batch.ids) this.#end({ type: 'failed', id, reason: 'step-failed' });
       return;
     }
     const { logits, newRows } = output;
-    this.#makeRoom(lengths, newTokens); // after the step, which should not pay for windows that it only completes
-    for (const [i, { cached }] of sequences.entries()) this.#pool.write(firstSlot + i, cached, newRows, i, newTokens);
+    this.#caches.append(batch, newRows, newTokens);
     giveBack(newRows);
     this.#scheduler.complete(step);
     this.#stopwatch.lap('write');
-    await this.#sampleStep(step, running, firstSlot, rows, logits);
+    await this.#sampleStep(step, running, rows, logits);
     giveBack(logits);
     this.#stopwatch.lap('sample');
   }
 
-  async #sampleStep(
-    step: Step,
-    running: readonly RunningRequest[],
-    firstSlot: number,
-    rows: readonly number[],
-    logits: Float32Array,
-  ): Promise<void> {
+  async #sampleStep(step: Step, running: readonly RunningRequest[], rows: readonly number[], logits: Float32Array): Promise<void> {
     const row = (index: number) => logits.subarray(index * this.#decoder.vocabularySize, (index + 1) * this.#decoder.vocabularySize);
     if (step.type === 'decode') {
-      for (const [i, entry] of running.entries()) await this.#sample(entry, row(i), i);
+      for (const [i, entry] of running.entries()) await this.#sample(entry, row(i));
       return;
     }
     const [entry] = running;
@@ -195,7 +194,7 @@ export class Engine {
     if (collectPromptLogprobs(entry, step, row)) {
       this.#emit({ type: 'prompt-logprobs', id: entry.request.id, positions: entry.promptPositions });
     }
-    if (step.complete) await this.#sample(entry, row(rows.length - 1), firstSlot);
+    if (step.complete) await this.#sample(entry, row(rows.length - 1));
   }
 
   #find(id: string): RunningRequest {
@@ -210,37 +209,25 @@ export class Engine {
     this.#emit({ type: 'started', id: entry.request.id, cachedTokens });
   }
 
-  #carryOutMoves(): void {
-    for (const { from, to, length } of this.#scheduler.takeMoves()) this.#pool.move(from, to, length);
-  }
-
-  /** @returns whether leading windows were put into the slot. */
-  #restorePrefix(id: string, slot: number): boolean {
+  /** @returns whether leading windows were known and put into the caches. */
+  #openCaches(id: string): boolean {
     const entry = this.#find(id);
-    this.#pool.open(slot);
-    const others = this.#scheduler.slots.flatMap(({ id: otherId, computed }, otherSlot) => {
-      const other = otherSlot === slot ? undefined : this.#requests.get(otherId);
-      return other === undefined ? [] : [{ entry: other, slot: otherSlot, computed }];
-    });
-    const known = this.#prefixes.find(entry, others);
+    this.#caches.open(id, entry.tokenIds.length);
+    const known = this.#prefixes.find(entry, this.#requests.values());
     if (known === undefined) return false;
+    this.#caches.restore(id, known.windows, known.read);
     const tokens = known.windows * WINDOW_TOKENS;
-    this.#makeRoom(
-      this.#scheduler.slots.map(({ computed }) => computed),
-      tokens,
-    );
-    this.#prefixes.restore(known, slot);
     this.#scheduler.skip(id, tokens);
     this.#markStarted(entry, tokens);
     return true;
   }
 
-  async #sample(entry: RunningRequest, row: Float32Array, slot: number): Promise<void> {
+  async #sample(entry: RunningRequest, row: Float32Array): Promise<void> {
     const { id } = entry.request;
     const isCancelled = () => !this.#requests.has(id);
     if (isCancelled()) return; // while it was computed
     if (Number.isNaN(row[0])) {
-      this.#pool.clear(slot);
+      this.#caches.clear(id);
       entry.isSpoilt = true;
       this.#end({ type: 'failed', id, reason: 'not-a-number' });
       return;
@@ -259,12 +246,6 @@ export class Engine {
     if (!this.#requests.has(event.id)) return; // cancelled while it was computed
     this.cancel(event.id);
     this.#emit(event);
-  }
-
-  /** Caches follow the longest running sequence up at once, and down when it is gone. */
-  #makeRoom(lengths: readonly number[], newTokens: number): void {
-    const needed = bucketFor(completeWindows(Math.max(...lengths) + newTokens));
-    if (needed > this.#pool.capacity || needed <= this.#pool.capacity / 2) this.#pool.resize(needed, lengths);
   }
 }
 

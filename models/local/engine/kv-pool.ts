@@ -1,7 +1,7 @@
 /**
- * Keys and values of the running sequences, laid out as the graph takes them: for each block `[slots, kvHeads, capacity, headSize]` of
+ * Keys and values of sequences that are computed together, laid out as the graph takes them: for each block `[slots, kvHeads, capacity, headSize]` of
  * complete windows and `[slots, kvHeads, 64, headSize]` of the window that is being filled, so that the first b slots are one contiguous
- * tensor without a copy. `capacity` is a bucket just above the longest running sequence: attention costs what is laid out, not what is
+ * tensor without a copy. `capacity` is a bucket just above the longest of them: attention costs what is laid out, not what is
  * allowed. Memory that no row was written to stays untouched zero pages.
  *
  * A complete window is kept as float16, half the memory, unless the graph is the exact one. A window is rounded once, when its last
@@ -40,7 +40,7 @@ export class KvPool {
   #capacity = 0;
   /** Key and value of block 0, of block 1, and so on. */
   #past: CacheRows[];
-  readonly #window: readonly Float32Array[];
+  readonly #window: readonly Float32Array<ArrayBuffer>[];
 
   constructor(shape: KvShape, slots: number, cacheType: CacheType) {
     this.shape = shape;
@@ -111,17 +111,21 @@ export class KvPool {
     if ((position + newTokens) % WINDOW_TOKENS === 0) this.#completeWindow(slot, completeWindows(position));
   }
 
-  /** Moves the rows of a slot that holds `length` positions to another. */
-  move(from: number, to: number, length: number): void {
-    const { kvHeads, headSize } = this.shape;
-    const copy = (array: CacheRows | Float32Array, stride: number, positions: number) => {
-      for (let head = 0; head < kvHeads; head++) {
-        const start = (from * kvHeads + head) * stride * headSize;
-        array.copyWithin((to * kvHeads + head) * stride * headSize, start, start + positions * headSize);
-      }
-    };
-    for (const array of this.#past) copy(array, this.#capacity, completeWindows(length));
-    for (const array of this.#window) copy(array, WINDOW_TOKENS, WINDOW_TOKENS);
+  /** Copies what a slot of a pool, this one or another, holds of `length` positions. */
+  copy(source: KvPool, from: number, to: number, length: number): void {
+    if (source === this && from === to) return;
+    const rows = source.#rowsOf(from, length);
+    for (const [i, target] of this.#rowsOf(to, length).entries()) target.set(rows[i] ?? []);
+  }
+
+  /** Exchanges what two slots hold of `length` positions. */
+  swap(one: number, other: number, length: number): void {
+    const others = this.#rowsOf(other, length);
+    for (const [i, rows] of this.#rowsOf(one, length).entries()) {
+      const kept = rows.slice();
+      rows.set(others[i] ?? []);
+      others[i]?.set(kept);
+    }
   }
 
   /** A copy of one complete window of a slot: `[2 * blocks, kvHeads, 64, headSize]`. */
@@ -160,6 +164,23 @@ export class KvPool {
   clear(slot: number): void {
     this.#fillSlot(this.#window, slot, WINDOW_TOKENS);
     this.#fillSlot(this.#past, slot, this.#capacity);
+  }
+
+  /** Gives the memory back. The pool is not used again. */
+  release(): void {
+    for (const { buffer } of [...this.#past, ...this.#window]) buffer.transfer(0);
+  }
+
+  /** What lies side by side: the complete windows of each head of a slot, then its running windows. */
+  #rowsOf(slot: number, length: number): (CacheRows | Float32Array)[] {
+    const { kvHeads, headSize } = this.shape;
+    const heads = Array.from({ length: kvHeads }, (_, head) => slot * kvHeads + head);
+    const of = (array: CacheRows | Float32Array, stride: number, positions: number) =>
+      heads.map((head) => array.subarray(head * stride * headSize, (head * stride + positions) * headSize));
+    return [
+      ...this.#past.flatMap((array) => of(array, this.#capacity, completeWindows(length))),
+      ...this.#window.flatMap((array) => of(array, WINDOW_TOKENS, WINDOW_TOKENS)),
+    ];
   }
 
   #fillSlot(arrays: readonly (CacheRows | Float32Array)[], slot: number, positions: number): void {

@@ -1,9 +1,7 @@
 /**
  * Decides what the next step computes: a chunk of one prompt, or one token of every decoding sequence. A pure state machine: it knows
- * lengths and slots, neither tokens nor the model, so that its laws are tested by themselves.
+ * lengths, neither tokens nor the model nor where caches lie, so that its laws are tested by themselves.
  *
- * - Decoding sequences fill the slots from 0 without a gap, prefilling ones follow: a decode step is one contiguous batch. Slots change
- *   by `moves`, which the engine carries out on its caches in order.
  * - Prefill and decode take turns, and prompts take turns chunk by chunk: a long prompt stalls neither running streams nor short prompts.
  * - Memory is counted in pages. A sequence is admitted when its whole length fits; when a growing one finds no page, the lowest ranked
  *   running sequence is put back into the queue and computed again later (vLLM's preemption by recomputation).
@@ -27,20 +25,12 @@ export type Step =
   | {
       readonly type: 'prefill';
       readonly id: string;
-      readonly slot: number;
       readonly from: number;
       readonly count: number;
       readonly complete: boolean;
     }
-  /** Computes the last token of each; their slots are 0, 1, 2, ... */
+  /** Computes the last token of each. */
   | { readonly type: 'decode'; readonly ids: readonly string[] };
-
-/** Cached rows that change their slot. */
-export interface Move {
-  readonly from: number;
-  readonly to: number;
-  readonly length: number;
-}
 
 interface Sequence {
   readonly id: string;
@@ -63,7 +53,7 @@ export class Scheduler {
   #waiting: Sequence[] = [];
   #decoding: Sequence[] = [];
   #prefilling: Sequence[] = [];
-  #moves: Move[] = [];
+  readonly #putBack: string[] = [];
   #arrivals = 0;
   #steps = 0;
   #lastType: Step['type'] = 'decode';
@@ -90,9 +80,9 @@ export class Scheduler {
     return this.#usedPages() / this.#pageLimit();
   }
 
-  /** The running sequences in the order of their slots, and how many positions their caches hold. */
-  get slots(): readonly { readonly id: string; readonly computed: number }[] {
-    return this.#running();
+  /** Sequences that were put back into the queue since this was last asked: when they run again they begin anew. */
+  takePutBack(): string[] {
+    return this.#putBack.splice(0);
   }
 
   /** @returns false when the queue is full; the request is not taken then. */
@@ -108,13 +98,6 @@ export class Scheduler {
   remove(id: string): void {
     this.#waiting = this.#waiting.filter((sequence) => sequence.id !== id);
     this.#release(id);
-  }
-
-  /** Moves to carry out before the next step. */
-  takeMoves(): Move[] {
-    const moves = this.#moves;
-    this.#moves = [];
-    return moves;
   }
 
   /** The next step, or `undefined` when nothing is to do. Must be followed by `complete` before it is asked again. */
@@ -153,7 +136,9 @@ export class Scheduler {
     if (sequence === undefined) return;
     sequence.length++;
     const index = this.#prefilling.indexOf(sequence);
-    if (index >= 0) this.#promote(index);
+    if (index < 0) return;
+    this.#prefilling.splice(index, 1);
+    this.#decoding.push(sequence);
   }
 
   #running(): Sequence[] {
@@ -180,8 +165,7 @@ export class Scheduler {
     const from = sequence.computed;
     // A step stays within one page, which is the window of the graph.
     const count = Math.min(this.limits.prefillChunk, PAGE_TOKENS - (from % PAGE_TOKENS), sequence.length - from);
-    const slot = this.#decoding.length + this.#prefilling.indexOf(sequence);
-    return { type: 'prefill', id: sequence.id, slot, from, count, complete: from + count === sequence.length };
+    return { type: 'prefill', id: sequence.id, from, count, complete: from + count === sequence.length };
   }
 
   #planDecode(): Step | undefined {
@@ -196,6 +180,7 @@ export class Scheduler {
       this.#release(victim.id);
       victim.computed = 0;
       this.#waiting.push(victim);
+      this.#putBack.push(victim.id);
       this.#preemptions++;
     }
   }
@@ -208,48 +193,10 @@ export class Scheduler {
     return Math.floor(this.limits.kvTokens / PAGE_TOKENS);
   }
 
-  /** A prefilled sequence joins the batch: it swaps places with the first prefilling one. The slot after the last is scratch. */
-  #promote(index: number): void {
-    const first = this.#prefilling[0];
-    const sequence = this.#prefilling[index];
-    if (first === undefined || sequence === undefined) return;
-    const to = this.#decoding.length;
-    if (index > 0) {
-      const scratch = this.limits.slots;
-      this.#move(to, scratch, first.computed);
-      this.#move(to + index, to, sequence.computed);
-      this.#move(scratch, to + index, first.computed);
-      this.#prefilling[index] = first;
-    }
-    this.#prefilling.shift();
-    this.#decoding.push(sequence);
-  }
-
   #release(id: string): void {
-    const decodingIndex = this.#decoding.findIndex((sequence) => sequence.id === id);
-    if (decodingIndex >= 0) {
-      this.#fillGap(this.#decoding, decodingIndex, 0);
-      const last = this.#prefilling.pop();
-      if (last !== undefined) {
-        const gap = this.#decoding.length;
-        this.#move(gap + 1 + this.#prefilling.length, gap, last.computed);
-        this.#prefilling.unshift(last);
-      }
-      return;
-    }
-    const prefillingIndex = this.#prefilling.findIndex((sequence) => sequence.id === id);
-    if (prefillingIndex >= 0) this.#fillGap(this.#prefilling, prefillingIndex, this.#decoding.length);
-  }
-
-  #fillGap(list: Sequence[], index: number, firstSlot: number): void {
-    const last = list.pop();
-    if (last === undefined || index === list.length) return;
-    this.#move(firstSlot + list.length, firstSlot + index, last.computed);
-    list[index] = last;
-  }
-
-  #move(from: number, to: number, length: number): void {
-    if (from !== to && length > 0) this.#moves.push({ from, to, length });
+    const others = (sequence: Sequence) => sequence.id !== id;
+    this.#decoding = this.#decoding.filter(others);
+    this.#prefilling = this.#prefilling.filter(others);
   }
 }
 

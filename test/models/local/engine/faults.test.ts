@@ -5,56 +5,13 @@ import { describe, expect, it } from 'vitest';
 import { convertModel } from '../../../../models/local/convert/convert-model.ts';
 import { openModelFolder } from '../../../../models/local/convert/model-folder.ts';
 import { EngineClient } from '../../../../models/local/engine/engine-client.ts';
-import type { EngineEvent, EngineRequest } from '../../../../models/local/engine/engine-request.ts';
+import type { EngineRequest } from '../../../../models/local/engine/engine-request.ts';
 import { readGguf } from '../../../../models/local/gguf/read-gguf.ts';
+import { generate, request } from '../../../support/engine-requests.ts';
 import { convertTinyModel, ENGINE_FIXTURES } from '../../../support/tiny-model.ts';
 
 const LIMITS = { slots: 4, maxQueue: 1000, kvTokens: 320, prefillChunk: 64, prefixCacheBytes: 0 };
 const SPOILT_TOKEN = 200;
-
-let count = 0;
-function request(promptTokenIds: readonly number[], maxTokens: number): EngineRequest {
-  return {
-    id: `request-${count++}`,
-    promptTokenIds,
-    maxTokens,
-    minTokens: 0,
-    endTokenIds: [],
-    stopTokenIds: [],
-    sampling: {
-      temperature: 1,
-      topP: 1,
-      topK: 0,
-      minP: 0,
-      seed: 5n,
-      repetitionPenalty: 1,
-      frequencyPenalty: 0,
-      presencePenalty: 0,
-      logitBias: new Map(),
-      allowedTokenIds: undefined,
-    },
-    logprobs: undefined,
-    promptLogprobs: undefined,
-    priority: 0,
-    cacheSalt: '',
-    adapter: undefined,
-    grammar: undefined,
-  };
-}
-
-/** Resolves with the ids when the request ends, or with the reason when it fails. */
-function generate(engine: EngineClient, asked: EngineRequest, onToken: () => void = () => undefined): Promise<number[] | string> {
-  const ids: number[] = [];
-  return new Promise((resolve) => {
-    engine.submit(asked, (event: EngineEvent) => {
-      if (event.type === 'failed') resolve(event.reason);
-      if (event.type !== 'output') return;
-      ids.push(...event.tokenIds);
-      onToken();
-      if (event.finish !== undefined) resolve(ids);
-    });
-  });
-}
 
 describe('the engine when things go wrong', () => {
   it('fails the one request whose logits are no numbers, and neither its neighbours nor those that take its slot', async () => {
