@@ -3,12 +3,13 @@ import type { FoldedText } from '../text/folded-text.ts';
 import { isAlphanumeric, isLetter, isLower, isUpper } from './characters.ts';
 import type { ContextName } from './run.ts';
 
+/** Of ASCII letters and digits: `api_key` is read as two words, and `key` is one of these. */
 const words: Readonly<Record<ContextName, string>> = {
   birth: 'born birth birthday birthdate dob birthdays bday geboren geburtsdatum naissance nacimiento nascita',
   phone:
     'phone tel telephone call mobile cell cellphone fax sms text whatsapp dial number phones handy telefon telefono contact reach hotline ring',
   secret:
-    'password passwd passwort pwd pass passphrase passcode secret token apikey api_key key access_key secret_key auth authorization bearer credential credentials client_secret private_key accountkey sharedaccesskey contrasena',
+    'password passwd passwort pwd pass passphrase passcode secret token apikey key auth authorization bearer credential credentials accountkey sharedaccesskey contrasena',
   version: 'version v ver release build versions chapter section clause rev oid firmware',
   'not-secret': 'sha sha1 sha256 sha512 md5 checksum digest hash commit integrity etag fingerprint uuid guid nonce signature',
   'us-ssn': 'ssn social ssns',
@@ -16,7 +17,7 @@ const words: Readonly<Record<ContextName, string>> = {
   'uk-nhs': 'nhs',
   'uk-nino': 'nino insurance ni',
   'ca-sin': 'sin insurance',
-  'de-tax': 'steuer steuernummer steueridentifikationsnummer idnr tin steuer-id',
+  'de-tax': 'steuer steuernummer steueridentifikationsnummer idnr tin',
   'nl-bsn': 'bsn burgerservicenummer',
   'pl-pesel': 'pesel',
   'au-tfn': 'tfn',
@@ -24,8 +25,8 @@ const words: Readonly<Record<ContextName, string>> = {
   'in-pan': 'pan',
   'br-cpf': 'cpf',
   'se-personnummer': 'personnummer',
-  'cn-id': 'id 身份证',
-  'jp-my-number': 'mynumber my_number',
+  'cn-id': 'id',
+  'jp-my-number': 'mynumber',
   'kr-rrn': 'rrn',
   'es-dni': 'dni nie nif',
   'fr-insee': 'insee nir secu',
