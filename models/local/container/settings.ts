@@ -40,7 +40,7 @@ node models/local/container/main.ts --model FOLDER [options]
   --max-queue NUMBER   requests that wait at most, default 64
   --context TOKENS     prompt and answer together, default the model's own
   --kv-tokens TOKENS   positions that the caches hold in all, default four contexts
-  --prefix-cache-mb N  memory for prompts that begin like answered ones, default 32, 0 keeps none
+  --prefix-cache-mb N  memory for prompts that begin like answered ones, default 24, 0 keeps none
   --prefill-chunk N    prompt tokens between two tokens of running answers, 1 to 64, default 64
   --threads NUMBER     threads that compute one step, default half of the cores, at least 1
   --drain-seconds N    how long running answers may go on after SIGTERM, default 30
@@ -66,7 +66,7 @@ export function readSettings(
     maxQueue: wholeNumber('max-queue', values['max-queue'], 64, 0, 100_000),
     contextLength: values.context === undefined ? undefined : wholeNumber('context', values.context, 0, 2, 1 << 20),
     kvTokens: values['kv-tokens'] === undefined ? undefined : wholeNumber('kv-tokens', values['kv-tokens'], 0, 64, 1 << 28),
-    prefixCacheMb: wholeNumber('prefix-cache-mb', values['prefix-cache-mb'], 32, 0, 1 << 20),
+    prefixCacheMb: wholeNumber('prefix-cache-mb', values['prefix-cache-mb'], 24, 0, 1 << 20),
     prefillChunk: wholeNumber('prefill-chunk', values['prefill-chunk'], 64, 1, 64),
     threads: wholeNumber('threads', values.threads, Math.max(1, Math.floor(availableParallelism() / 2)), 1, 256),
     drainSeconds: wholeNumber('drain-seconds', values['drain-seconds'], 30, 0, 3600),

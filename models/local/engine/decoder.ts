@@ -147,7 +147,6 @@ function createSession(path: string, { threads }: DecoderOptions): Promise<Infer
     intraOpNumThreads: threads,
     interOpNumThreads: 1,
     executionMode: 'sequential',
-    enableMemPattern: false, // what it lays out for each new shape stays: 11 MB for 8 streams, and no step is faster for it
     logSeverityLevel: 3,
     extra: {
       session: {
