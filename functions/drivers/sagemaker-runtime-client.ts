@@ -42,7 +42,7 @@ export function createRuntimeClient(options: SageMakerRuntimeClientConfig): Runt
     ...options,
   });
   const { config } = client;
-  const protocol = config.protocol as unknown as RuntimeProtocol;
+  const protocol = config.protocol as RuntimeProtocol;
   const sign = createRequestSigner();
   let found: Surroundings | undefined;
 

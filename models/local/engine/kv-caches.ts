@@ -86,7 +86,8 @@ export class KvCaches {
   append({ pool, firstSlot, ids }: Batch, newRows: Float32Array, newTokens: number): void {
     const sequences = ids.map((id) => this.#find(id));
     for (const sequence of sequences) sequence.length += newTokens;
-    for (const group of new Set(sequences.map((sequence) => sequence.group))) this.#fit(group); // now: the step should not pay for windows that it only completes
+    const [first] = sequences; // all are of one group
+    if (first !== undefined) this.#fit(first.group); // now: the step should not pay for windows that it only completes
     for (const [i, { length }] of sequences.entries()) pool.write(firstSlot + i, length - newTokens, newRows, i, newTokens);
   }
 
