@@ -108,7 +108,14 @@ describe('the official client against the whole stack', () => {
   it('calls a tool in a stream, and constrains an answer to JSON', async () => {
     const parameters = { type: 'object', properties: { warm: { type: 'boolean' } }, required: ['warm'], additionalProperties: false };
     const tools = [{ type: 'function' as const, function: { name: 'weather', parameters, strict: true } }];
-    const runner = client.chat.completions.stream({ model: MODEL, messages, tools, tool_choice: 'required', temperature: 0, max_tokens: 64 });
+    const runner = client.chat.completions.stream({
+      model: MODEL,
+      messages,
+      tools,
+      tool_choice: 'required',
+      temperature: 0,
+      max_tokens: 64,
+    });
     const [choice] = (await runner.finalChatCompletion()).choices;
     expect(choice?.finish_reason).toBe('tool_calls');
     const [call] = choice?.message.tool_calls ?? [];
