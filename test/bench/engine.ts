@@ -8,6 +8,7 @@ import { parseArgs } from 'node:util';
 import { type Contestant, freshPrompt, type OurContainer, startOurs, startPeer, stop } from './engine/contestants.ts';
 import { withOtherLoad } from './engine/other-load.ts';
 import { meanDivergence } from './engine/quality.ts';
+import { readQuestions } from './engine/questions.ts';
 
 const { values: options } = parseArgs({
   options: { rounds: { type: 'string', default: '3' }, minutes: { type: 'string', default: '7' }, only: { type: 'string', default: '' } },
@@ -22,8 +23,9 @@ const timeToFirst = async (contestant: Contestant, length: number) => {
   return (arrivals[0] ?? Number.NaN) - sentAt;
 };
 /** Tokens a second while all streams are decoding. */
-const decodeRate = async (contestant: Contestant, streams: number, promptLength: number, tokens: number) => {
-  const runs = await Promise.all(Array.from({ length: streams }, () => contestant.generate(freshPrompt(promptLength), tokens)));
+const decodeRate = async (contestant: Contestant, streams: number, promptLength: number, tokens: number) =>
+  rateOf(await Promise.all(Array.from({ length: streams }, () => contestant.generate(freshPrompt(promptLength), tokens))));
+const rateOf = (runs: readonly { arrivals: number[] }[]) => {
   const from = Math.max(...runs.map(({ arrivals }) => arrivals[0] ?? 0));
   const to = Math.min(...runs.map(({ arrivals }) => arrivals.at(-1) ?? 0));
   const count = runs.reduce((sum, { arrivals }) => sum + arrivals.filter((at) => at > from && at <= to).length, 0);
@@ -42,7 +44,7 @@ const atMost = (value: number): Bar => ({ sense: '<=', value });
 
 function report(what: string, value: number, { sense, value: bar }: Bar, detail: string, digits = 2): void {
   const met = sense === '>=' ? value >= bar : value <= bar;
-  console.log(`${what.padEnd(34)} ${value.toFixed(digits).padStart(8)}  ${sense} ${bar}`.padEnd(58), met ? 'met   ' : 'MISSED', detail);
+  console.log(`${what.padEnd(44)} ${value.toFixed(digits).padStart(8)}  ${sense} ${bar}`.padEnd(66), met ? 'met   ' : 'MISSED', detail);
 }
 
 interface Figure {
@@ -50,9 +52,20 @@ interface Figure {
   readonly unit: string;
   /** For ours / theirs. */
   readonly bar: Bar;
-  readonly measure: (contestant: Contestant) => Promise<number>;
+  readonly measure: (contestant: Contestant, turn: number) => Promise<number>;
+  /** How often the contestants change in each round, 1 if left out. The machine's speed changes within seconds. */
+  readonly turns?: number;
 }
-const ONE_STREAM = { unit: 'tok/s', measure: (c: Contestant) => decodeRate(c, 1, 16, 64) };
+const questions = await readQuestions();
+const ONE_STREAM = {
+  unit: 'tok/s',
+  measure: async (c: Contestant, turn: number) => rateOf([await c.generate(questions[turn % questions.length] ?? [], 64)]),
+  turns: questions.length,
+};
+/** What both do by themselves. Ours looks up what may follow, theirs can be told to. */
+const AS_SERVED = (threads: number) => `decode, one stream, ${threads} thread${threads > 1 ? 's' : ''}`;
+const WITHOUT_GUESSES = (threads: number) => `${AS_SERVED(threads)}, no guesses`;
+const BOTH_GUESS = (threads: number) => `${AS_SERVED(threads)}, both guess`;
 /** First of all: resident memory counts from a fresh process. */
 const RESIDENT: Figure = {
   what: 'resident, 8 streams of 256',
@@ -65,21 +78,22 @@ const RESIDENT: Figure = {
 };
 const WITH_ONE_THREAD: readonly Figure[] = [
   RESIDENT,
-  { what: 'decode, one stream, 1 thread', bar: atLeast(1), ...ONE_STREAM },
+  { what: AS_SERVED(1), bar: atLeast(1), ...ONE_STREAM },
   { what: 'decode, total of 8 streams', unit: 'tok/s', bar: atLeast(2), measure: (c) => decodeRate(c, 8, 16, 64) },
   { what: 'prefill of 512, cold', unit: 'tok/s', bar: atLeast(2), measure: async (c) => (512 / (await timeToFirst(c, 512))) * 1000 },
   { what: 'prefill of 1024, cold', unit: 'tok/s', bar: atLeast(1.8), measure: async (c) => (1024 / (await timeToFirst(c, 1024))) * 1000 },
   { what: 'first token of 256', unit: 'ms', bar: atMost(0.5), measure: (c) => timeToFirst(c, 256) },
 ];
-const WITH_TWO_THREADS: readonly Figure[] = [{ what: 'decode, one stream, 2 threads', bar: atLeast(0.9), ...ONE_STREAM }];
+const WITH_TWO_THREADS: readonly Figure[] = [{ what: AS_SERVED(2), bar: atLeast(0.9), ...ONE_STREAM }];
 const isWanted = (what: string) => what.includes(options.only);
 
 async function compare(figure: Figure, ours: Contestant, peer: Contestant): Promise<void> {
   const rounds: { mine: number; theirs: number; otherCores: number }[] = [];
-  while (rounds.length < ROUNDS) {
+  while (rounds.length < ROUNDS * (figure.turns ?? 1)) {
+    const turn = rounds.length;
     const { result, otherCores } = await withOtherLoad([ours, peer], async () => ({
-      mine: await figure.measure(ours),
-      theirs: await figure.measure(peer),
+      mine: await figure.measure(ours, turn),
+      theirs: await figure.measure(peer, turn),
     }));
     if (otherCores <= QUIET_CORES || performance.now() > RETRY_UNTIL) rounds.push({ ...result, otherCores });
   }
@@ -133,6 +147,22 @@ async function measureQuality(): Promise<void> {
   report('mean KL to the exact graph, nats', Math.max(prompts, texts), atMost(0.003), detail, 5);
 }
 
+/** The engines alone, without guesses, and with guesses on both sides. */
+async function compareGuesses(threads: number, bar: Bar): Promise<void> {
+  const compareWith = async (what: string, ours: Promise<Contestant>, peer: Promise<Contestant>) => {
+    const [mine, theirs] = await Promise.all([ours, peer]);
+    try {
+      await compare({ what, bar, ...ONE_STREAM }, mine, theirs);
+    } finally {
+      stop(mine, theirs);
+    }
+  };
+  if (isWanted(WITHOUT_GUESSES(threads))) {
+    await compareWith(WITHOUT_GUESSES(threads), startOurs(threads, '--draft-tokens', '0'), startPeer(threads));
+  }
+  if (isWanted(BOTH_GUESS(threads))) await compareWith(BOTH_GUESS(threads), startOurs(threads), startPeer(threads, 'guess'));
+}
+
 async function sideBySide(threads: number, figures: readonly Figure[], then: (ours: OurContainer) => Promise<void>): Promise<void> {
   const [ours, peer] = [await startOurs(threads), await startPeer(threads)];
   try {
@@ -149,6 +179,8 @@ await sideBySide(1, WITH_ONE_THREAD, async (ours) => {
   if (isWanted('second turn')) await measureConversation(ours);
   if (isWanted('event loop')) await measureEventLoop(ours);
 });
+await compareGuesses(1, atLeast(1));
 if (WITH_TWO_THREADS.some(({ what }) => isWanted(what))) await sideBySide(2, WITH_TWO_THREADS, async () => undefined);
+await compareGuesses(2, atLeast(0.9));
 if (isWanted('step time')) await measureAllowance();
 if (isWanted('start to ready')) await measureLoad();

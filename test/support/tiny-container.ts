@@ -31,7 +31,7 @@ export async function startTinyContainer(
     model,
     threads: 1,
     profile: false,
-    limits: { slots: 4, maxQueue: 16, kvTokens: 1024, prefillChunk: 16, prefixCacheBytes: 4 << 20, ...limits },
+    limits: { slots: 4, maxQueue: 16, kvTokens: 1024, prefillChunk: 16, prefixCacheBytes: 4 << 20, draftTokens: 7, ...limits },
   });
   const embeddings = embeddingsFolder === undefined ? undefined : await EmbeddingClient.start({ folder: embeddingsFolder, threads: 1 });
   const logLines: string[] = [];

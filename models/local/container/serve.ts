@@ -18,7 +18,7 @@ const log = createLog((line) => process.stdout.write(line));
 /** Loads a model folder, answers on a port, drains on SIGTERM. @throws {SentenceError} naming the way out. */
 export async function serve(settings: ContainerSettings): Promise<void> {
   const startedAt = performance.now();
-  const { host, port, slots, maxQueue, prefillChunk, threads, drainSeconds } = settings;
+  const { host, port, slots, maxQueue, prefillChunk, draftTokens, threads, drainSeconds } = settings;
   const { model, checked } = await beginOpening(settings.modelFolder);
   const contextLength = Math.min(settings.contextLength ?? model.config.contextLength, model.config.contextLength);
   const kvTokens = Math.max(settings.kvTokens ?? 4 * contextLength, contextLength + 1);
@@ -26,7 +26,7 @@ export async function serve(settings: ContainerSettings): Promise<void> {
     model,
     threads,
     profile: settings.profile,
-    limits: { slots, maxQueue, kvTokens, prefillChunk, prefixCacheBytes: settings.prefixCacheMb << 20 },
+    limits: { slots, maxQueue, kvTokens, prefillChunk, draftTokens, prefixCacheBytes: settings.prefixCacheMb << 20 },
   });
   const { embeddingsFolder } = settings;
   const [vocabulary, engine, embeddings] = await allEnded([

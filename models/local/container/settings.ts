@@ -17,6 +17,8 @@ export interface ContainerSettings {
   /** Memory for prefixes of answered requests. */
   readonly prefixCacheMb: number;
   readonly prefillChunk: number;
+  /** Tokens that are guessed at most beside the next one of an answer that runs alone. */
+  readonly draftTokens: number;
   readonly threads: number;
   /** How long running answers may go on after SIGTERM. */
   readonly drainSeconds: number;
@@ -42,6 +44,7 @@ node models/local/container/main.ts --model FOLDER [options]
   --kv-tokens TOKENS   positions that the caches hold in all, default four contexts
   --prefix-cache-mb N  memory for prompts that begin like answered ones, default 24, 0 keeps none
   --prefill-chunk N    prompt tokens between two tokens of running answers, 1 to 64, default 64
+  --draft-tokens N     tokens guessed from what was said before, for an answer that runs alone, 0 to 63, default 7
   --threads NUMBER     threads that compute one step, default half of the cores, at least 1
   --drain-seconds N    how long running answers may go on after SIGTERM, default 30
   --adapters FOLDER    LoRA adapters (PEFT) may be loaded from its subfolders at run time
@@ -68,6 +71,7 @@ export function readSettings(
     kvTokens: values['kv-tokens'] === undefined ? undefined : wholeNumber('kv-tokens', values['kv-tokens'], 0, 64, 1 << 28),
     prefixCacheMb: wholeNumber('prefix-cache-mb', values['prefix-cache-mb'], 24, 0, 1 << 20),
     prefillChunk: wholeNumber('prefill-chunk', values['prefill-chunk'], 64, 1, 64),
+    draftTokens: wholeNumber('draft-tokens', values['draft-tokens'], 7, 0, 63),
     threads: wholeNumber('threads', values.threads, Math.max(1, Math.floor(availableParallelism() / 2)), 1, 256),
     drainSeconds: wholeNumber('drain-seconds', values['drain-seconds'], 30, 0, 3600),
     adaptersFolder: values.adapters,
@@ -92,6 +96,7 @@ function parse(argv: readonly string[]) {
         'kv-tokens': option,
         'prefix-cache-mb': option,
         'prefill-chunk': option,
+        'draft-tokens': option,
         threads: option,
         'drain-seconds': option,
         adapters: option,

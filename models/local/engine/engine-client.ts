@@ -6,7 +6,17 @@ import type { GrammarSpec } from './grammar.ts';
 import type { StepProfile } from './step-profile.ts';
 import type { FromWorker, ToWorker, WorkerOptions } from './worker-messages.ts';
 
-const NOTHING_RUNS: EngineStatus = { running: 0, waiting: 0, kvUsage: 0, preemptions: 0, prefixQueries: 0, prefixHits: 0 };
+const NOTHING_RUNS: EngineStatus = {
+  running: 0,
+  waiting: 0,
+  kvUsage: 0,
+  preemptions: 0,
+  prefixQueries: 0,
+  prefixHits: 0,
+  drafts: 0,
+  draftTokens: 0,
+  acceptedTokens: 0,
+};
 
 /** A step leaves few objects behind: room for more young ones would be memory that is never given back. */
 const HEAP = { maxYoungGenerationSizeMb: 6 } as const;

@@ -1,5 +1,6 @@
 /** What the engine is asked, what it tells, and what it knows of a request while it runs. */
 import type { Adapter } from './adapter.ts';
+import type { DraftLength } from './drafts.ts';
 import type { AnswerGrammar, GrammarSpec } from './grammar.ts';
 import type { SamplingParameters, TokenLogprob } from './sampler.ts';
 
@@ -41,7 +42,7 @@ export type EngineEvent =
   | { readonly type: 'started'; readonly id: string; readonly cachedTokens: number }
   /** Log-probabilities of prompt tokens from position 1 on, once the prompt is computed. */
   | { readonly type: 'prompt-logprobs'; readonly id: string; readonly positions: readonly PositionLogprobs[] }
-  /** New tokens, and the end if this is it. `logprobs` has an entry for each token, or none when they were not asked for. */
+  /** New tokens, several when guesses were right, and the end if this is it. `logprobs` has an entry for each token, or none when they were not asked for. */
   | {
       readonly type: 'output';
       readonly id: string;
@@ -66,6 +67,7 @@ export interface RunningRequest {
   started: boolean;
   /** Its rows may hold NaN. */
   isSpoilt: boolean;
+  readonly draftLength: DraftLength;
   /** Begins with the first token. */
   grammar: AnswerGrammar | undefined;
 }

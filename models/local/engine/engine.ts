@@ -3,11 +3,12 @@ import { WINDOW_TOKENS } from '../convert/add-attention.ts';
 import type { ModelConfig } from '../gguf/model-config.ts';
 import { type Adapter, loadAdapter } from './adapter.ts';
 import type { Decoder } from './decoder.ts';
+import { DraftLength, Drafts } from './drafts.ts';
 import type { EngineEvent, EngineRequest, RunningRequest } from './engine-request.ts';
 import type { Grammars } from './grammar.ts';
 import { positionsOfCall } from './group-sequences.ts';
 import { type Batch, KvCaches } from './kv-caches.ts';
-import { pickToken } from './pick-token.ts';
+import { pickTokens } from './pick-tokens.ts';
 import { Scheduler, type SchedulerLimits, type Step } from './scheduler.ts';
 import { SharedPrefixes } from './shared-prefixes.ts';
 import { type StepProfile, StepStopwatch } from './step-profile.ts';
@@ -21,11 +22,17 @@ export interface EngineStatus {
   /** Prompt tokens that were looked for in the prefix cache, and those that were found. */
   readonly prefixQueries: number;
   readonly prefixHits: number;
+  /** Steps that computed guesses, tokens that were guessed, and those of them that were right. */
+  readonly drafts: number;
+  readonly draftTokens: number;
+  readonly acceptedTokens: number;
 }
 
 export interface EngineLimits extends SchedulerLimits {
   /** Memory for prefixes of sequences that have ended. */
   readonly prefixCacheBytes: number;
+  /** Tokens that a step guesses at most, see `Drafts`. */
+  readonly draftTokens: number;
 }
 
 export interface EngineParts {
@@ -51,6 +58,7 @@ export class Engine {
   /** Leave the scheduler between steps only: a step that is being computed has its caches fixed. */
   readonly #leaving: RunningRequest[] = [];
   readonly #prefixes: SharedPrefixes;
+  readonly #drafts: Drafts;
   readonly #stopwatch = new StepStopwatch();
   #loop: Promise<void> | undefined;
 
@@ -61,6 +69,7 @@ export class Engine {
     this.#caches = new KvCaches(() => decoder.createPool(limits.slots), positionsOfCall(config));
     this.#scheduler = new Scheduler(limits);
     this.#prefixes = new SharedPrefixes(this.#caches, limits.prefixCacheBytes);
+    this.#drafts = new Drafts(limits.draftTokens);
     this.#emit = emit;
     this.#onIdle = onIdle;
   }
@@ -73,7 +82,7 @@ export class Engine {
   get status(): EngineStatus {
     const { running, waiting, usage, preemptions } = this.#scheduler;
     const { queries, hits } = this.#prefixes;
-    return { running, waiting, kvUsage: usage, preemptions, prefixQueries: queries, prefixHits: hits };
+    return { running, waiting, kvUsage: usage, preemptions, prefixQueries: queries, prefixHits: hits, ...this.#drafts.counts };
   }
 
   submit(request: EngineRequest): void {
@@ -95,6 +104,7 @@ export class Engine {
       promptPositions: [],
       started: false,
       isSpoilt: false,
+      draftLength: new DraftLength(),
       grammar: undefined,
     });
     this.#loop ??= this.#run().finally(() => {
@@ -145,7 +155,7 @@ export class Engine {
   }
 
   async #compute(step: Step): Promise<void> {
-    this.#stopwatch.begin(step.type, step.type === 'prefill' ? step.count : step.ids.length);
+    this.#stopwatch.begin(step.type);
     if (step.type === 'prefill' && step.from === 0 && this.#openCaches(step.id)) return;
     const batches = step.type === 'prefill' ? [this.#caches.promptBatch(step.id)] : this.#caches.decodeBatches(step.ids);
     // Found before anything is computed: callers may leave meanwhile.
@@ -156,13 +166,15 @@ export class Engine {
   }
 
   async #computeBatch(step: Step, batch: Batch, running: readonly RunningRequest[]): Promise<void> {
-    const newTokens = step.type === 'prefill' ? step.count : 1;
+    const draft = this.#draftFor(step, running);
+    const newTokens = step.type === 'prefill' ? step.count : 1 + draft.length;
+    this.#stopwatch.count(running.length * newTokens);
     const sequences = running.map(({ request, tokenIds }) => {
       const cached = this.#caches.length(request.id);
-      return { tokenIds: tokenIds.slice(cached, cached + newTokens), cached };
+      return { tokenIds: [...tokenIds.slice(cached, cached + newTokens), ...draft], cached };
     });
     for (const entry of running) this.#markStarted(entry, 0);
-    const rows = wantedRows(step, running);
+    const rows = wantedRows(step, running, newTokens);
     this.#stopwatch.lap('caches');
     const { pool, firstSlot } = batch;
     const output = await this.#decoder
@@ -174,27 +186,39 @@ export class Engine {
       return;
     }
     const { logits, newRows } = output;
-    this.#caches.append(batch, newRows, newTokens);
-    giveBack(newRows);
     this.#scheduler.complete(step);
-    this.#stopwatch.lap('write');
-    await this.#sampleStep(step, running, rows, logits);
+    const right = await this.#sampleStep(step, running, draft, logits);
     giveBack(logits);
     this.#stopwatch.lap('sample');
+    this.#caches.append(batch, newRows, newTokens, newTokens - draft.length + right);
+    for (const { request, isSpoilt } of running) if (isSpoilt) this.#caches.clear(request.id);
+    giveBack(newRows);
+    this.#stopwatch.lap('write');
   }
 
-  async #sampleStep(step: Step, running: readonly RunningRequest[], rows: readonly number[], logits: Float32Array): Promise<void> {
-    const row = (index: number) => logits.subarray(index * this.#decoder.vocabularySize, (index + 1) * this.#decoder.vocabularySize);
-    if (step.type === 'decode') {
-      for (const [i, entry] of running.entries()) await this.#sample(entry, row(i));
-      return;
-    }
+  /** What to compute beside the next token of a sequence that is the only one to decode. */
+  #draftFor(step: Step, running: readonly RunningRequest[]): readonly number[] {
     const [entry] = running;
-    if (entry === undefined) return;
-    if (collectPromptLogprobs(entry, step, row)) {
-      this.#emit({ type: 'prompt-logprobs', id: entry.request.id, positions: entry.promptPositions });
+    if (step.type === 'prefill' || entry === undefined || this.#scheduler.decoding > 1) return [];
+    return this.#drafts.propose(entry);
+  }
+
+  /** @returns how many tokens of the draft were right. */
+  async #sampleStep(step: Step, running: readonly RunningRequest[], draft: readonly number[], logits: Float32Array): Promise<number> {
+    const width = this.#decoder.vocabularySize;
+    const row = (index: number) => logits.subarray(index * width, (index + 1) * width);
+    const [first] = running;
+    if (step.type === 'prefill' && first !== undefined) {
+      if (collectPromptLogprobs(first, step, row)) {
+        this.#emit({ type: 'prompt-logprobs', id: first.request.id, positions: first.promptPositions });
+      }
+      if (!step.complete) return 0;
+      const last = logits.length / width - 1;
+      return this.#sample(first, [], () => row(last));
     }
-    if (step.complete) await this.#sample(entry, row(rows.length - 1));
+    let right = 0; // a draft is for one sequence alone
+    for (const [i, entry] of running.entries()) right = await this.#sample(entry, draft, (after) => row(i + after));
+    return right;
   }
 
   #find(id: string): RunningRequest {
@@ -222,24 +246,20 @@ export class Engine {
     return true;
   }
 
-  async #sample(entry: RunningRequest, row: Float32Array): Promise<void> {
+  /** @returns how many tokens of the draft were right. */
+  async #sample(entry: RunningRequest, draft: readonly number[], row: (index: number) => Float32Array): Promise<number> {
     const { id } = entry.request;
     const isCancelled = () => !this.#requests.has(id);
-    if (isCancelled()) return; // while it was computed
-    if (Number.isNaN(row[0])) {
-      this.#caches.clear(id);
-      entry.isSpoilt = true;
-      this.#end({ type: 'failed', id, reason: 'not-a-number' });
-      return;
+    const { output, failure, right } = await pickTokens(entry, draft, row, this.#grammars, isCancelled);
+    this.#drafts.learn(entry, draft.length, right);
+    if (isCancelled()) return right;
+    if (output !== undefined && output.finish === undefined) {
+      this.#scheduler.append(id, right);
+      this.#emit(output);
     }
-    const event = await pickToken(entry, row, this.#grammars, isCancelled);
-    if (event === undefined) return;
-    if (event.type !== 'output' || event.finish !== undefined) {
-      this.#end(event);
-      return;
-    }
-    this.#scheduler.append(id);
-    this.#emit(event);
+    const last = failure ?? output;
+    if (last !== undefined && (last.type === 'failed' || last.finish !== undefined)) this.#end(last);
+    return right;
   }
 
   #end(event: EngineEvent): void {

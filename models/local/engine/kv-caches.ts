@@ -82,13 +82,13 @@ export class KvCaches {
     return filled.map(({ pool, decoding }) => ({ pool, firstSlot: 0, ids: [...decoding] }));
   }
 
-  /** Adds the rows that the graph put out for a batch, the same number for each sequence. See `KvPool.write`. */
-  append({ pool, firstSlot, ids }: Batch, newRows: Float32Array, newTokens: number): void {
+  /** Adds the rows that the graph put out for a batch, the same number for each sequence, or the first `kept` of them. See `KvPool.write`. */
+  append({ pool, firstSlot, ids }: Batch, newRows: Float32Array, newTokens: number, kept = newTokens): void {
     const sequences = ids.map((id) => this.#find(id));
-    for (const sequence of sequences) sequence.length += newTokens;
+    for (const sequence of sequences) sequence.length += kept;
     const [first] = sequences; // all are of one group
     if (first !== undefined) this.#fit(first.group); // now: the step should not pay for windows that it only completes
-    for (const [i, { length }] of sequences.entries()) pool.write(firstSlot + i, length - newTokens, newRows, i, newTokens);
+    for (const [i, { length }] of sequences.entries()) pool.write(firstSlot + i, length - kept, newRows, i, newTokens, kept);
   }
 
   readWindow(id: string, window: number): WindowRows {

@@ -94,8 +94,9 @@ export class KvPool {
    * Writes the graph's `newkv` rows of one sequence; they lie in one window.
    * @param newRows `[batch, 2 * blocks * kvHeads, newTokens, headSize]`
    * @param position of the first new row in the sequence
+   * @param kept how many of the new tokens stay
    */
-  write(slot: number, position: number, newRows: Float32Array, batchIndex: number, newTokens: number): void {
+  write(slot: number, position: number, newRows: Float32Array, batchIndex: number, newTokens: number, kept = newTokens): void {
     const { kvHeads, headSize } = this.shape;
     const floats = newTokens * headSize;
     const offset = (position % WINDOW_TOKENS) * headSize;
@@ -105,10 +106,10 @@ export class KvPool {
         const target = head * WINDOW_TOKENS * headSize + offset;
         // One token's row of a head is so short that a call of `set` would cost more than the copy.
         if (newTokens === 1) for (let i = 0; i < floats; i++) array[target + i] = newRows[source + i] as number;
-        else array.set(newRows.subarray(source, source + floats), target);
+        else array.set(newRows.subarray(source, source + kept * headSize), target);
       }
     }
-    if ((position + newTokens) % WINDOW_TOKENS === 0) this.#completeWindow(slot, completeWindows(position));
+    if ((position + kept) % WINDOW_TOKENS === 0) this.#completeWindow(slot, completeWindows(position));
   }
 
   /** Copies what a slot of a pool, this one or another, holds of `length` positions. */

@@ -29,7 +29,7 @@ export type Step =
       readonly count: number;
       readonly complete: boolean;
     }
-  /** Computes the last token of each. */
+  /** Computes the last token of each, and maybe guesses after it that fit into its page. */
   | { readonly type: 'decode'; readonly ids: readonly string[] };
 
 interface Sequence {
@@ -65,6 +65,11 @@ export class Scheduler {
 
   get running(): number {
     return this.#decoding.length + this.#prefilling.length;
+  }
+
+  /** Sequences that a decode step computes. */
+  get decoding(): number {
+    return this.#decoding.length;
   }
 
   get waiting(): number {
@@ -130,11 +135,12 @@ export class Scheduler {
     this.#lastType = 'decode'; // it has not had its turn
   }
 
-  /** Says that a token was sampled for a sequence whose known tokens are all computed. */
-  append(id: string): void {
+  /** Says that a token was sampled for a sequence whose known tokens are all computed, after `drafted` others that were computed beside the last. */
+  append(id: string, drafted = 0): void {
     const sequence = this.#running().find((candidate) => candidate.id === id);
     if (sequence === undefined) return;
-    sequence.length++;
+    sequence.length += drafted + 1;
+    sequence.computed += drafted;
     const index = this.#prefilling.indexOf(sequence);
     if (index < 0) return;
     this.#prefilling.splice(index, 1);

@@ -1,6 +1,7 @@
 /** Where the time of steps goes, in milliseconds, by kind of step. */
 export interface StepTimes {
   readonly steps: number;
+  /** Computed, guesses among them. */
   readonly tokens: number;
   /** Caches moved, restored and laid out anew. */
   readonly caches: number;
@@ -26,11 +27,15 @@ export class StepStopwatch {
   #kind: 'prefill' | 'decode' = 'decode';
   #lapAt = 0;
 
-  begin(kind: 'prefill' | 'decode', tokens: number): void {
+  begin(kind: 'prefill' | 'decode'): void {
     this.#kind = kind;
     this.#times[kind].steps++;
-    this.#times[kind].tokens += tokens;
     this.#lapAt = performance.now();
+  }
+
+  /** So many tokens are computed in this step. */
+  count(tokens: number): void {
+    this.#times[this.#kind].tokens += tokens;
   }
 
   /** The time since the last lap was spent on this. */

@@ -3,8 +3,8 @@ import { readLogprobs } from './sampler.ts';
 import type { Step } from './scheduler.ts';
 
 /** The flat rows of a step whose logits are asked for. */
-export function wantedRows(step: Step, running: readonly RunningRequest[]): number[] {
-  if (step.type === 'decode') return [...running.keys()];
+export function wantedRows(step: Step, running: readonly RunningRequest[], newTokens: number): number[] {
+  if (step.type === 'decode') return Array.from({ length: running.length * newTokens }, (_, i) => i);
   if (running[0]?.request.promptLogprobs !== undefined) return Array.from({ length: step.count }, (_, i) => i);
   return step.complete ? [step.count - 1] : [];
 }

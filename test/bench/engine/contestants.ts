@@ -71,7 +71,8 @@ export async function startOurs(threads: number, ...more: string[]): Promise<Our
   };
 }
 
-export async function startPeer(threads: number): Promise<Contestant> {
+/** @param more `guess` for prompt lookup of its own, which it does not do by itself. */
+export async function startPeer(threads: number, ...more: readonly 'guess'[]): Promise<Contestant> {
   const settings = readSettings([]);
   if (settings === 'help') throw new Error('no settings');
   const venv = join(settings.cacheFolder, 'bench-venv');
@@ -85,7 +86,7 @@ export async function startPeer(threads: number): Promise<Contestant> {
   const port = await freePort();
   const gguf = await fetchGguf(settings.cacheFolder, settings.environment);
   const script = new URL('./peer.py', import.meta.url).pathname;
-  const child = spawn(python, [script, gguf, `${port}`, `${threads}`], { stdio: ['pipe', 'pipe', 'ignore'] });
+  const child = spawn(python, [script, gguf, `${port}`, `${threads}`, ...more], { stdio: ['pipe', 'pipe', 'ignore'] });
   await untilLine(child, 'ready');
   return {
     name: 'llama.cpp',

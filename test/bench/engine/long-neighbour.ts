@@ -16,7 +16,7 @@ const engine = await EngineClient.start({
   model: await openRealModel('fast'),
   threads: 1,
   profile: false,
-  limits: { slots: SHORT.answers + 1, maxQueue: 10, kvTokens: 16_384, prefillChunk: 64, prefixCacheBytes: 0 },
+  limits: { slots: SHORT.answers + 1, maxQueue: 10, kvTokens: 16_384, prefillChunk: 64, prefixCacheBytes: 0, draftTokens: 7 },
 });
 /** By answer: how many tokens it has. */
 const counts: number[] = [];

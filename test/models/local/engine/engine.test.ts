@@ -6,7 +6,7 @@ import { convertTinyModel } from '../../../support/tiny-model.ts';
 describe('the engine', () => {
   it('gives each answer as if it ran alone, while short and long ones join, grow and leave beside it', async () => {
     await using model = await convertTinyModel('mixed');
-    const limits = { slots: 4, maxQueue: 100, kvTokens: 4096, prefillChunk: 64, prefixCacheBytes: 0 };
+    const limits = { slots: 4, maxQueue: 100, kvTokens: 4096, prefillChunk: 64, prefixCacheBytes: 0, draftTokens: 7 };
     const engine = await EngineClient.start({ model, threads: 1, profile: false, limits });
     // Lengths of prompts and answers: some pass from one window of 64 to the next, and more than four wait for a slot.
     const sizes = [

@@ -10,7 +10,7 @@ import { readGguf } from '../../../../models/local/gguf/read-gguf.ts';
 import { generate, request } from '../../../support/engine-requests.ts';
 import { convertTinyModel, ENGINE_FIXTURES } from '../../../support/tiny-model.ts';
 
-const LIMITS = { slots: 4, maxQueue: 1000, kvTokens: 320, prefillChunk: 64, prefixCacheBytes: 0 };
+const LIMITS = { slots: 4, maxQueue: 1000, kvTokens: 320, prefillChunk: 64, prefixCacheBytes: 0, draftTokens: 7 };
 const SPOILT_TOKEN = 200;
 
 describe('the engine when things go wrong', () => {

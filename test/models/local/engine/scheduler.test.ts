@@ -10,6 +10,8 @@ interface Job {
   readonly arrivesAt: number;
   /** The caller leaves after so many generated tokens. */
   readonly leavesAfter: number | undefined;
+  /** Guesses that are right in each step in which it decodes alone, as far as they fit into its page. */
+  readonly guessed: number;
 }
 
 const CONTEXT = 300;
@@ -20,6 +22,7 @@ const jobs = fc.array(
     priority: fc.integer({ min: -2, max: 2 }),
     arrivesAt: fc.integer({ min: 0, max: 120 }),
     leavesAfter: fc.option(fc.integer({ min: 0, max: 60 }), { nil: undefined }),
+    guessed: fc.integer({ min: 0, max: 9 }),
   }),
   { minLength: 1, maxLength: 14 },
 );
@@ -90,14 +93,21 @@ class Simulation {
     // Every sequence that can decode advances in each decode step, whatever runs beside it.
     if (step.type === 'decode') expect(new Set(ids)).toEqual(this.#decoding);
     this.scheduler.complete(step);
-    if (step.type === 'decode' || step.complete) for (const id of ids) this.#sample(id);
+    const isAlone = step.type === 'decode' && ids.length === 1;
+    if (step.type === 'decode' || step.complete) for (const id of ids) this.#sample(id, isAlone);
   }
 
-  #sample(id: string): void {
+  #sample(id: string, isAlone: boolean): void {
     const job = this.#jobs[Number(id)];
-    const count = (this.generated.get(id) ?? 0) + 1;
+    const cached = this.#cached.get(id) ?? 0;
+    const before = this.generated.get(id) ?? 0;
+    const untilEnd = Math.min(job?.maxTokens ?? 0, job?.leavesAfter ?? Number.POSITIVE_INFINITY) - before - 1;
+    const fitting = (PAGE_TOKENS - (cached % PAGE_TOKENS)) % PAGE_TOKENS;
+    const drafted = isAlone ? Math.max(0, Math.min(job?.guessed ?? 0, fitting, untilEnd)) : 0;
+    const count = before + drafted + 1;
     this.generated.set(id, count);
-    this.lengths.set(id, (this.lengths.get(id) ?? 0) + 1);
+    this.#cached.set(id, cached + drafted);
+    this.lengths.set(id, (this.lengths.get(id) ?? 0) + drafted + 1);
     if (job === undefined || count >= job.maxTokens || (job.leavesAfter !== undefined && count >= job.leavesAfter)) {
       this.scheduler.remove(id);
       this.#decoding.delete(id);
@@ -105,7 +115,7 @@ class Simulation {
       return;
     }
     this.#decoding.add(id);
-    this.scheduler.append(id);
+    this.scheduler.append(id, drafted);
   }
 }
 
@@ -196,9 +206,9 @@ describe('Scheduler', () => {
 
   it('puts the least urgent sequence back when memory runs out, and finishes it later', () => {
     const all: Job[] = [
-      { promptTokens: 100, maxTokens: 90, priority: 0, arrivesAt: 0, leavesAfter: undefined },
-      { promptTokens: 100, maxTokens: 90, priority: 1, arrivesAt: 0, leavesAfter: undefined },
-      { promptTokens: 100, maxTokens: 90, priority: 0, arrivesAt: 0, leavesAfter: undefined },
+      { promptTokens: 100, maxTokens: 90, priority: 0, arrivesAt: 0, leavesAfter: undefined, guessed: 0 },
+      { promptTokens: 100, maxTokens: 90, priority: 1, arrivesAt: 0, leavesAfter: undefined, guessed: 0 },
+      { promptTokens: 100, maxTokens: 90, priority: 0, arrivesAt: 0, leavesAfter: undefined, guessed: 0 },
     ];
     const simulation = new Simulation({ slots: 3, maxQueue: 10, kvTokens: 6 * PAGE_TOKENS, prefillChunk: 64 }, all);
     simulation.run();
