@@ -1,6 +1,7 @@
 /** The thread that computes. onnxruntime blocks it during each step; messages are read between steps. */
 import { readFile } from 'node:fs/promises';
 import { flushCompileCache } from 'node:module';
+import { constants, getPriority, setPriority } from 'node:os';
 import { join } from 'node:path';
 import { parentPort, workerData } from 'node:worker_threads';
 import { loadTokenizer } from '../../../layers/tokenizer/index.ts';
@@ -12,12 +13,16 @@ import type { EngineEvent } from './engine-request.ts';
 import { GrammarError, Grammars } from './grammar.ts';
 import type { FromWorker, ToWorker, WorkerOptions } from './worker-messages.ts';
 
+const PROFILE_INTERVAL_MS = 5000;
+/** Added to the thread's nice value. */
+const LESS_URGENT = 5;
+
 const port = parentPort;
 if (port === null) throw new Error('worker.ts runs as a worker thread only');
 const { model, limits, threads, profile } = workerData as WorkerOptions; // passed by EngineClient
 
+yieldToOthers();
 const decoder = await Decoder.load(model, { threads });
-const PROFILE_INTERVAL_MS = 5000;
 let events: EngineEvent[] = [];
 let flushIsPlanned = false;
 const grammars = new Grammars(
@@ -25,6 +30,12 @@ const grammars = new Grammars(
   model.config.stopTokenIds,
 );
 const engine = new Engine({ decoder, grammars, config: model.config, limits, emit: tell, onIdle: planFlush });
+
+/** What has been computed leaves on time although steps keep every core busy. The threads that onnxruntime starts are as patient as the one that starts them. */
+function yieldToOthers(): void {
+  // Elsewhere than on Linux it would be the whole process.
+  if (process.platform === 'linux') setPriority(Math.min(constants.priority.PRIORITY_LOW, getPriority() + LESS_URGENT));
+}
 
 function tell(event: EngineEvent): void {
   events.push(event);

@@ -70,7 +70,9 @@ describe('the container as a process', () => {
   it.runIf(process.platform === 'linux')('starts itself anew, as the same process, when its environment lacks what it needs', async () => {
     const { child } = await start();
     const environment = (await readFile(`/proc/${child.pid}/environ`, 'utf8')).split('\0');
-    expect(environment).toEqual(expect.arrayContaining(['MALLOC_MMAP_THRESHOLD_=131072', 'MALLOC_ARENA_MAX=2']));
+    expect(environment).toEqual(
+      expect.arrayContaining(['MALLOC_MMAP_THRESHOLD_=131072', 'MALLOC_ARENA_MAX=2', 'GLIBC_TUNABLES=glibc.malloc.hugetlb=1']),
+    );
     expect(environment.some((entry) => entry.startsWith('NODE_COMPILE_CACHE='))).toBe(true);
     child.kill('SIGTERM');
     expect((await once(child, 'exit'))[0]).toBe(0);
