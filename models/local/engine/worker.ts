@@ -1,7 +1,7 @@
 /** The thread that computes. onnxruntime blocks it during each step; messages are read between steps. */
 import { readFile } from 'node:fs/promises';
 import { flushCompileCache } from 'node:module';
-import { constants, getPriority, setPriority } from 'node:os';
+import { availableParallelism, constants, getPriority, setPriority } from 'node:os';
 import { join } from 'node:path';
 import { parentPort, workerData } from 'node:worker_threads';
 import { loadTokenizer } from '../../../layers/tokenizer/index.ts';
@@ -31,8 +31,12 @@ const grammars = new Grammars(
 );
 const engine = new Engine({ decoder, grammars, config: model.config, limits, emit: tell, onIdle: planFlush });
 
-/** What has been computed leaves on time although steps keep every core busy. The threads that onnxruntime starts are as patient as the one that starts them. */
+/**
+ * Where steps leave a core free, what has been computed goes out at once instead of waiting behind one. onnxruntime's own threads are started by
+ * this one and have its priority.
+ */
 function yieldToOthers(): void {
+  if (threads >= availableParallelism()) return; // each answer would interrupt a step, and its threads wait for each other
   // Elsewhere than on Linux it would be the whole process.
   if (process.platform === 'linux') setPriority(Math.min(constants.priority.PRIORITY_LOW, getPriority() + LESS_URGENT));
 }
