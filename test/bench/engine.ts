@@ -62,10 +62,8 @@ const ONE_STREAM = {
   measure: async (c: Contestant, turn: number) => rateOf([await c.generate(questions[turn % questions.length] ?? [], 64)]),
   turns: questions.length,
 };
-/** What both do by themselves. Ours looks up what may follow, theirs can be told to. */
-const AS_SERVED = (threads: number) => `decode, one stream, ${threads} thread${threads > 1 ? 's' : ''}`;
-const WITHOUT_GUESSES = (threads: number) => `${AS_SERVED(threads)}, no guesses`;
-const BOTH_GUESS = (threads: number) => `${AS_SERVED(threads)}, both guess`;
+/** What both do by themselves: ours looks up what may follow, theirs does so when it is told to. */
+const oneStream = (threads: number) => `decode, one stream, ${threads} thread${threads > 1 ? 's' : ''}`;
 /** First of all: resident memory counts from a fresh process. */
 const RESIDENT: Figure = {
   what: 'resident, 8 streams of 256',
@@ -78,13 +76,13 @@ const RESIDENT: Figure = {
 };
 const WITH_ONE_THREAD: readonly Figure[] = [
   RESIDENT,
-  { what: AS_SERVED(1), bar: atLeast(1), ...ONE_STREAM },
+  { what: oneStream(1), bar: atLeast(1), ...ONE_STREAM },
   { what: 'decode, total of 8 streams', unit: 'tok/s', bar: atLeast(2), measure: (c) => decodeRate(c, 8, 16, 64) },
   { what: 'prefill of 512, cold', unit: 'tok/s', bar: atLeast(2), measure: async (c) => (512 / (await timeToFirst(c, 512))) * 1000 },
   { what: 'prefill of 1024, cold', unit: 'tok/s', bar: atLeast(1.8), measure: async (c) => (1024 / (await timeToFirst(c, 1024))) * 1000 },
   { what: 'first token of 256', unit: 'ms', bar: atMost(0.5), measure: (c) => timeToFirst(c, 256) },
 ];
-const WITH_TWO_THREADS: readonly Figure[] = [{ what: AS_SERVED(2), bar: atLeast(0.9), ...ONE_STREAM }];
+const WITH_TWO_THREADS: readonly Figure[] = [{ what: oneStream(2), bar: atLeast(0.9), ...ONE_STREAM }];
 const isWanted = (what: string) => what.includes(options.only);
 
 async function compare(figure: Figure, ours: Contestant, peer: Contestant): Promise<void> {
@@ -147,24 +145,12 @@ async function measureQuality(): Promise<void> {
   report('mean KL to the exact graph, nats', Math.max(prompts, texts), atMost(0.003), detail, 5);
 }
 
-/** The engines alone, without guesses, and with guesses on both sides. */
-async function compareGuesses(threads: number, bar: Bar): Promise<void> {
-  const compareWith = async (what: string, ours: Promise<Contestant>, peer: Promise<Contestant>) => {
-    const [mine, theirs] = await Promise.all([ours, peer]);
-    try {
-      await compare({ what, bar, ...ONE_STREAM }, mine, theirs);
-    } finally {
-      stop(mine, theirs);
-    }
-  };
-  if (isWanted(WITHOUT_GUESSES(threads))) {
-    await compareWith(WITHOUT_GUESSES(threads), startOurs(threads, '--draft-tokens', '0'), startPeer(threads));
-  }
-  if (isWanted(BOTH_GUESS(threads))) await compareWith(BOTH_GUESS(threads), startOurs(threads), startPeer(threads, 'guess'));
-}
-
-async function sideBySide(threads: number, figures: readonly Figure[], then: (ours: OurContainer) => Promise<void>): Promise<void> {
-  const [ours, peer] = [await startOurs(threads), await startPeer(threads)];
+async function sideBySide(
+  starting: readonly [Promise<OurContainer>, Promise<Contestant>],
+  figures: readonly Figure[],
+  then: (ours: OurContainer) => Promise<void> = async () => undefined,
+): Promise<void> {
+  const [ours, peer] = await Promise.all(starting);
   try {
     for (const figure of figures) if (isWanted(figure.what)) await compare(figure, ours, peer);
     await then(ours);
@@ -173,14 +159,23 @@ async function sideBySide(threads: number, figures: readonly Figure[], then: (ou
   }
 }
 
+/** The engines alone, without guesses, and with guesses on both sides. */
+async function compareGuesses(threads: number, bar: Bar): Promise<void> {
+  const [alone, both] = [`${oneStream(threads)}, no guesses`, `${oneStream(threads)}, both guess`];
+  if (isWanted(alone)) {
+    await sideBySide([startOurs(threads, '--draft-tokens', '0'), startPeer(threads)], [{ what: alone, bar, ...ONE_STREAM }]);
+  }
+  if (isWanted(both)) await sideBySide([startOurs(threads), startPeer(threads, 'guess')], [{ what: both, bar, ...ONE_STREAM }]);
+}
+
 console.log(`Median of ${ROUNDS} rounds in turn. Ratios are ours / llama.cpp's.`);
 if (isWanted('KL')) await measureQuality();
-await sideBySide(1, WITH_ONE_THREAD, async (ours) => {
+await sideBySide([startOurs(1), startPeer(1)], WITH_ONE_THREAD, async (ours) => {
   if (isWanted('second turn')) await measureConversation(ours);
   if (isWanted('event loop')) await measureEventLoop(ours);
 });
 await compareGuesses(1, atLeast(1));
-if (WITH_TWO_THREADS.some(({ what }) => isWanted(what))) await sideBySide(2, WITH_TWO_THREADS, async () => undefined);
+if (WITH_TWO_THREADS.some(({ what }) => isWanted(what))) await sideBySide([startOurs(2), startPeer(2)], WITH_TWO_THREADS);
 await compareGuesses(2, atLeast(0.9));
 if (isWanted('step time')) await measureAllowance();
 if (isWanted('start to ready')) await measureLoad();

@@ -221,6 +221,19 @@ describe('POST /invocations', () => {
     expect(metrics).toMatch(/^vllm:prefix_cache_hits_total\{model_name="tiny"\} [1-9]\d*$/m);
   });
 
+  it('guesses what was there before, streams what was right in fewer chunks than tokens, and counts it', async () => {
+    const response = await container.invoke({ ...GREEDY, prompt: [257, 72], logit_bias: { 72: 100 }, max_tokens: 50, stream: true });
+    const chunks = (await response.text()).match(/"token_ids":\[[\d,]+\]/g) ?? [];
+    expect(chunks.flatMap((chunk) => chunk.match(/\b72\b/g) ?? [])).toHaveLength(50);
+    expect(chunks.length).toBeLessThan(50);
+    const metrics = await (await fetch(`${container.url}/metrics`)).text();
+    const counted = (what: string) =>
+      Number(new RegExp(`^vllm:spec_decode_num_${what}_total\\{model_name="tiny"\\} (\\d+)$`, 'm').exec(metrics)?.[1]);
+    expect(counted('drafts')).toBeGreaterThan(0);
+    expect(counted('accepted_tokens')).toBeGreaterThanOrEqual(50 - chunks.length);
+    expect(counted('draft_tokens')).toBeGreaterThanOrEqual(counted('accepted_tokens'));
+  });
+
   it('clamps max_tokens to the room that is left, in silence', async () => {
     const { answer } = await complete({ ...GREEDY, prompt: new Array(250).fill(65), max_tokens: 100 });
     expect(answer).toMatchObject({ choices: [{ finish_reason: 'length' }], usage: { completion_tokens: 6, total_tokens: 256 } });
